@@ -1,0 +1,141 @@
+"""One typed model of `ovd.yaml`. Read at the edge (CLI, Dagster resource) and passed down as plain values.
+
+Belongs here: every setting with its default, unit and meaning. Does not belong here: anything that computes.
+"""
+
+from pathlib import Path
+from typing import Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ovd_platform.errors import InputError
+
+CONFIG_NAME = "ovd.yaml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TilesConfig(_Section):
+    """The grid of a scene and its screening."""
+
+    core_px: int = Field(512, ge=64, description="Side of a tile's core.")
+    halo_px: int = Field(64, ge=0, description="Margin a tile looks at; at least half the largest object.")
+    min_valid_fraction: float = Field(0.02, ge=0, le=1, description="Tiles with less valid area are skipped.")
+    min_edge_density: float = Field(0.0005, ge=0, le=1, description="Tiles with fewer edges are skipped as blank.")
+
+
+class LearnConfig(_Section):
+    """Training on this workspace's own data; minutes are wall clock on the machine that trains."""
+
+    init: Literal["starter", "scratch"] = Field("starter", description="Starting weights of backbone and proposer.")
+    chips_per_scene: int = Field(96, ge=1, description="Self-supervision chips sampled per scene.")
+    chip_px: int = Field(64, ge=32)
+    backbone_minutes: float = Field(2.0, ge=0, description="MAE pretraining (He et al. 2022).")
+    regions_minutes: float = Field(2.0, ge=0, description="Metric head of the visual embedding.")
+    clip_minutes: float = Field(3.0, ge=0, description="Domain CLIP on document pairs.")
+    proposer_minutes: float = Field(12.0, ge=0, description="Class-agnostic proposer on labels.")
+
+
+class ProposeConfig(_Section):
+    """Where any object might be."""
+
+    max_per_mpx: float = Field(100.0, gt=0, description="Proposals kept per 10^6 px, best objectness first.")
+    min_per_scene: int = Field(300, ge=1, description="A small scene keeps at least this many.")
+    cfar_false_alarm_rate: float = Field(1e-5, gt=0, lt=1, description="SAR: stated false-alarm rate per pixel.")
+
+
+class SplitConfig(_Section):
+    """Which scenes are kept away from training; whole geographic blocks, never tiles."""
+
+    holdout_fraction: float = Field(0.2, ge=0, lt=1, description="Scenes nobody trains or calibrates on.")
+    calibration_fraction: float = Field(0.15, ge=0, lt=1, description="Scenes that set thresholds.")
+    block_km: float = Field(5.0, gt=0)
+
+
+class SynthesisConfig(_Section):
+    """Copy-paste composites for the merged dataset."""
+
+    fraction: float = Field(0.30, ge=0, le=0.5, description="Share of synthetic tiles in the merged dataset.")
+    max_tiles: int = Field(60, ge=0)
+
+
+class ArchiveConfig(_Section):
+    """JPEG XL archive; SAR SLC is always lossless."""
+
+    enabled: bool = True
+    distance: float = Field(1.0, gt=0, description="Butteraugli distance of background tiles.")
+    lossless_edge_density: float = Field(0.05, ge=0, le=1, description="Tiles with more edges stay lossless.")
+
+
+class GateRuleConfig(_Section):
+    """One condition a candidate must meet before it is promoted."""
+
+    metric: str = Field(description="Dotted path in stats.json, for example `proposals.recall_at_cap`.")
+    min: float | None = None
+    max_loss: float | None = Field(None, description="Allowed loss against the current release.")
+
+
+class GateConfig(_Section):
+    """What `release` checks."""
+
+    rules: tuple[GateRuleConfig, ...] = (GateRuleConfig(metric="proposals.recall_at_cap", max_loss=0.03),)
+
+
+class OvdConfig(_Section):
+    """The whole of `ovd.yaml`.
+
+    Attributes:
+        imagery: Files, folders or globs of scenes; relative paths start at the folder of `ovd.yaml`.
+        documents: Files, folders or globs of PDFs.
+        labels: Label files or folders.
+        vocabulary: Vocabulary file; made from the labels' class names when None.
+        truth: Folder with the exact truth of the rendered world; evaluation only.
+        rendered: True for the rendered world: every output says so.
+        seed: Seed of every random choice.
+        version_mode: How scene versions are made: whole bytes, or size + mtime + sampled blocks for huge files.
+    """
+
+    imagery: tuple[str, ...] = ()
+    documents: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    vocabulary: str | None = None
+    truth: str | None = None
+    rendered: bool = False
+    seed: int = 0
+    version_mode: Literal["sha256", "sampled"] = "sha256"
+    tiles: TilesConfig = Field(default_factory=TilesConfig)
+    learn: LearnConfig = Field(default_factory=LearnConfig)
+    propose: ProposeConfig = Field(default_factory=ProposeConfig)
+    split: SplitConfig = Field(default_factory=SplitConfig)
+    synthesis: SynthesisConfig = Field(default_factory=SynthesisConfig)
+    archive: ArchiveConfig = Field(default_factory=ArchiveConfig)
+    gate: GateConfig = Field(default_factory=GateConfig)
+
+    @classmethod
+    def load(cls, home: Path) -> Self:
+        """Read `ovd.yaml` of a workspace.
+
+        Raises:
+            InputError: If there is none, or a setting is unknown or out of range; the message names it.
+        """
+        path = home / CONFIG_NAME
+        if not path.is_file():
+            raise InputError(
+                f"Cannot open workspace {home}: expected {CONFIG_NAME} in it. Make one with `ovd init {home} --imagery PATH`."
+            )
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text()) or {})
+        except (ValidationError, yaml.YAMLError) as error:
+            raise InputError(f"Cannot read {path}: {error}. Correct the setting.") from error
+
+    def save(self, home: Path) -> Path:
+        """Write `ovd.yaml`, only what differs from the defaults plus the inputs."""
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        path = home / CONFIG_NAME
+        path.write_text(
+            "# Workspace of ovd_platform. All settings: docs/configuration.md\n" + yaml.safe_dump(values, sort_keys=False)
+        )
+        return path

@@ -1,0 +1,77 @@
+"""Which scene a label file means: by scene id, file name, file stem or folder of a band stack.
+
+Belongs here: matching of references. Does not belong here: reading label files (formats) or scenes (raster).
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from ovd_platform.records.scene import SceneRecord
+
+
+class SceneLookup:
+    """Finds the scene a reference means and remembers what it could not find or had to guess."""
+
+    def __init__(self, scenes: Mapping[str, SceneRecord]) -> None:
+        """Index the scenes.
+
+        Args:
+            scenes: Scene records by scene id (other keys are accepted as further names).
+        """
+        self._scenes = scenes
+        self._by_name: dict[str, set[str]] = defaultdict(set)
+        for key, record in scenes.items():
+            for name in _names(key, record):
+                self._by_name[name].add(key)
+
+    def find(self, reference: str) -> tuple[SceneRecord | None, str]:
+        """The scene of a reference.
+
+        Args:
+            reference: Scene id, file name, path or stem, as a label file spells it.
+
+        Returns:
+            The record and "" when sure; the record and a note when it was inferred; None and the reason otherwise.
+        """
+        reference = reference.strip()
+        if reference in self._scenes:
+            return self._scenes[reference], ""
+        name = PurePosixPath(reference.replace("\\", "/")).name
+        for candidate in (reference, name, PurePosixPath(name).stem, slug(PurePosixPath(name).stem)):
+            keys = self._by_name.get(candidate.lower(), set())
+            if len(keys) == 1:
+                return self._scenes[next(iter(keys))], ""
+            if len(keys) > 1:
+                return None, f"'{reference}' is ambiguous: scenes {', '.join(sorted(keys))}"
+        return self._by_prefix(reference, PurePosixPath(name).stem.lower())
+
+    def _by_prefix(self, reference: str, stem: str) -> tuple[SceneRecord | None, str]:
+        """Last resort: exactly one scene whose id, with a separator, begins the stem or the other way round."""
+        keys = {
+            key
+            for known, owners in self._by_name.items()
+            for key in owners
+            if stem and known and any(stem.startswith(known + mark) or known.startswith(stem + mark) for mark in "_-.")
+        }
+        if len(keys) == 1:
+            key = next(iter(keys))
+            return self._scenes[key], f"'{reference}' taken for scene {key} by its beginning"
+        return None, f"no scene is called '{reference}'" if not keys else f"'{reference}' could be {', '.join(sorted(keys))}"
+
+
+def slug(text: str) -> str:
+    """Letters, digits, ``_``, ``.`` and ``-`` of a text, everything else as ``-``."""
+    return "".join(character if character.isalnum() or character in "_.-" else "-" for character in text)
+
+
+def _names(key: str, record: SceneRecord) -> set[str]:
+    """Every lower-case name a scene may be referred to by."""
+    names = {key, record.scene_id}
+    parts = record.uri.split("|")
+    paths = [PurePosixPath(part.replace("\\", "/")) for part in parts]
+    if len(paths) == 1:
+        names |= {str(paths[0]), paths[0].name, paths[0].stem, slug(paths[0].stem)}
+    elif len({path.parent for path in paths}) == 1:
+        names.add(paths[0].parent.name)
+    return {name.lower() for name in names if name}

@@ -1,0 +1,1 @@
+"""A rendered world with exact truth: scenes, SAR, documents and labels. Everything it writes says that it is rendered."""

@@ -1,0 +1,116 @@
+"""Words of a page with their places. Belongs here: lines, paragraphs, joining of lines; what a line means is captions'."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ovd_platform.documents.page_boxes import Box, union_box
+
+_SAME_LINE_GAP = 1.5  # of the font size: justified text comes in pieces, column gutters are wider
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """One printed line.
+
+    Attributes:
+        text: Words, ligatures expanded, single spaces.
+        box: Page box in points.
+        size_pt: Font size of its longest span.
+        bold: Whether its longest span is bold.
+        italic: Whether its longest span is italic.
+        font: Name of the font of its longest span.
+        block: Number of the text block on the page (a block never crosses a column gutter).
+    """
+
+    text: str
+    box: Box
+    size_pt: float
+    bold: bool
+    italic: bool
+    font: str
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A block of lines of one page.
+
+    Attributes:
+        page: 0-based page.
+        text: Joined lines, end-of-line hyphens removed.
+        box: Page box in points.
+    """
+
+    page: int
+    text: str
+    box: Box
+
+
+def page_lines(page: Any) -> list[TextLine]:
+    """Printed lines of a page in reading order of the file.
+
+    Args:
+        page: An open PyMuPDF page without rotation.
+
+    Returns:
+        New list; lines of white space are left out.
+    """
+    import pymupdf
+
+    flags = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
+    lines: list[TextLine] = []
+    for number, block in enumerate(page.get_text("dict", flags=flags)["blocks"]):
+        if block["type"] == 0:
+            lines.extend(_merge_pieces([line for raw in block["lines"] if (line := _line(raw, number)) is not None]))
+    return lines
+
+
+def _line(raw: dict[str, Any], block: int) -> TextLine | None:
+    text = " ".join("".join(span["text"] for span in raw["spans"]).split())
+    if not text:
+        return None
+    longest = max(raw["spans"], key=lambda span: len(span["text"].strip()))
+    inked = [span["bbox"] for span in raw["spans"] if span["text"].strip()]
+    box = union_box(tuple(map(float, bbox)) for bbox in inked)  # type: ignore[misc]
+    name = str(longest["font"])
+    bold = bool(longest["flags"] & 16) or "bold" in name.lower()
+    italic = bool(longest["flags"] & 2) or any(word in name.lower() for word in ("italic", "oblique"))
+    return TextLine(text, box, float(longest["size"]), bold, italic, name, block)
+
+
+def _merge_pieces(pieces: list[TextLine]) -> list[TextLine]:
+    """Join pieces of one block that stand on one baseline next to each other."""
+    merged: list[TextLine] = []
+    for piece in pieces:
+        last = merged[-1] if merged else None
+        if last is not None and abs(last.box[3] - piece.box[3]) < 0.3 * piece.size_pt:
+            gap = piece.box[0] - last.box[2]
+            if -1.0 <= gap <= _SAME_LINE_GAP * piece.size_pt:
+                keep = last if len(last.text) >= len(piece.text) else piece
+                box = union_box([last.box, piece.box])
+                text = f"{last.text} {piece.text}"
+                merged[-1] = TextLine(text, box, keep.size_pt, keep.bold, keep.italic, keep.font, last.block)
+                continue
+        merged.append(piece)
+    return merged
+
+
+def join_lines(texts: list[str]) -> str:
+    """One running text from lines: end-of-line hyphens before a lower-case letter are removed."""
+    joined = ""
+    for text in texts:
+        if joined.endswith("-") and len(joined) > 1 and joined[-2].isalpha() and text[:1].islower():
+            joined = joined[:-1] + text
+        else:
+            joined = f"{joined} {text}" if joined else text
+    return joined.replace("\u00ad", "")
+
+
+def paragraphs(lines: list[TextLine], page: int) -> list[Paragraph]:
+    """Lines grouped by text block."""
+    groups: dict[int, list[TextLine]] = {}
+    for line in lines:
+        groups.setdefault(line.block, []).append(line)
+    return [
+        Paragraph(page, join_lines([line.text for line in group]), union_box(line.box for line in group)) for group in groups.values()
+    ]

@@ -1,0 +1,1 @@
+"""Search: words and chips against stored vectors, no pixels needed. Answers are hits; labelled answers are detect's."""

@@ -1,0 +1,222 @@
+"""Two-stage search over the vector tables. Belongs here: which rows are looked at, and hits made of the best of them.
+
+Up to `EXACT_ROWS` rows after the filter, every row is scored exactly; no stage could find more. Above, tile vectors pick tiles
+whose proposals are all scored, a global approximate search adds candidates from everywhere, and all are scored exactly.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ovd_platform.errors import InputError
+from ovd_platform.records.prompt import Hit, Prompt
+from ovd_platform.search.filters import proposal_where, tile_where
+from ovd_platform.search.ground import ground_boxes, suppress
+from ovd_platform.search.ranking import CompiledPrompt, EmbedText, compile_prompt, score, similarity
+from ovd_platform.stores.tables import Level, VectorTables, scalar_columns, sql_text
+from ovd_platform.stores.vector_rows import vectors_of
+
+EXACT_ROWS = 200_000
+TILES_PICKED = 64
+CANDIDATES_PER_HIT = 20
+_LOG = logging.getLogger(__name__)
+
+
+class CoarseIndex(Protocol):
+    """Approximate index outside of the tables that proposes keys, for example `faiss_index.FaissIndex`."""
+
+    column: str
+    table_version: int
+
+    def candidates(self, query_d: NDArray[np.float32], top: int) -> list[str]:
+        """Keys of the rows that may be nearest."""
+        ...
+
+
+def search_objects(
+    tables: VectorTables,
+    prompt: Prompt,
+    encoder_text_fn: EmbedText | None,
+    *,
+    modality: str,
+    top: int = 50,
+    two_stage: bool = True,
+    collapse_revisits: bool = False,
+    exact_rows: int = EXACT_ROWS,
+    coarse: Sequence[CoarseIndex] = (),
+    centre: bool = True,
+) -> list[Hit]:
+    """Find objects that answer a prompt.
+
+    Args:
+        tables: The vector tables.
+        prompt: Words, chips, negatives and filters; its ``model_version`` names the table.
+        encoder_text_fn: Text tower of that encoder, words to (K, D) unit vectors; None if it has none.
+        modality: ``optical`` or ``sar``.
+        top: Number of hits at most.
+        two_stage: Let tile vectors pick tiles where the exact scan is too large; False leaves the global search alone.
+        collapse_revisits: One hit per place over all acquisition times.
+        exact_rows: Most rows that are scanned exactly.
+        coarse: External indexes that add candidates; stale ones are skipped with a warning.
+        centre: Take the corpus mean away from the vectors.
+
+    Returns:
+        Hits, best first, ranks from 1.
+
+    Raises:
+        VersionMismatchError: If the tables hold vectors of other encoder versions only.
+        InputError: If words meet an encoder without a language tower, or the filter is malformed.
+        StaleError: If nothing was embedded yet.
+    """
+    if top < 1 or not prompt.model_version:
+        raise InputError(
+            f"Cannot search: expected a positive number of hits and the prompt's encoder version, got {top} and "
+            f"{prompt.model_version!r}. Set Prompt.model_version to the version of the encoder that is asked."
+        )
+    version = prompt.model_version
+    columns = tables.vector_columns("proposal", modality, version)
+    background = {name: tables.background("proposal", modality, version, name) for name in columns}
+    compiled = compile_prompt(prompt, encoder_text_fn, background, centre=centre)
+    where = proposal_where(prompt.filter)
+    wanted = top * CANDIDATES_PER_HIT
+    if tables.count("proposal", modality, version, where) <= exact_rows:
+        rows = _best_exact(tables, compiled, modality, version, where, wanted)
+    else:
+        rows = _best_approximate(tables, prompt, compiled, modality, where, wanted, two_stage=two_stage, coarse=coarse)
+    return _hits(rows, top, collapse_revisits=collapse_revisits)
+
+
+def tile_scores(tables: VectorTables, prompt: Prompt, compiled: CompiledPrompt, modality: str, top: int) -> list[tuple[str, float]]:
+    """First stage: the tiles most like the prompt, best first, as (tile_id, cosine); empty where no tiles were embedded."""
+    if not tables.has("tile", modality, prompt.model_version):
+        return []
+    best: dict[str, float] = {}
+    for column, query_d in _raw_queries(compiled):
+        rows = tables.nearest("tile", modality, prompt.model_version, column, query_d, top=top, where=tile_where(prompt.filter))
+        for tile_id, cosine in zip(rows["tile_id"].to_pylist(), rows["cosine"].to_pylist(), strict=True):
+            best[tile_id] = max(cosine, best.get(tile_id, -2.0))
+    return sorted(best.items(), key=lambda item: (-item[1], item[0]))[:top]
+
+
+def _best_exact(tables: VectorTables, compiled: CompiledPrompt, modality: str, version: str, where: str | None, wanted: int) -> pa.Table:
+    slim = tables.read("proposal", modality, version, where, ["key", "objectness", *compiled.columns])
+    best = _rank(compiled, slim).slice(0, wanted)
+    return _complete(tables, best, modality, version)
+
+
+def _best_approximate(
+    tables: VectorTables,
+    prompt: Prompt,
+    compiled: CompiledPrompt,
+    modality: str,
+    where: str | None,
+    wanted: int,
+    *,
+    two_stage: bool,
+    coarse: Sequence[CoarseIndex],
+) -> pa.Table:
+    version = prompt.model_version
+    slim = ["key", "objectness", *compiled.columns]
+    found: list[pa.Table] = []
+    if two_stage:
+        picked = [tile_id for tile_id, _ in tile_scores(tables, prompt, compiled, modality, TILES_PICKED)]
+        if picked:
+            inside = f"tile_id IN ({', '.join(sql_text(tile_id) for tile_id in picked)})"
+            found.append(tables.read("proposal", modality, version, f"({where}) AND {inside}" if where else inside, slim))
+    for column, query_d in _raw_queries(compiled):
+        found.append(tables.nearest("proposal", modality, version, column, query_d, top=wanted, where=where).select(slim))
+        found.extend(_coarse_rows(tables, coarse, column, query_d, modality, version, where, wanted, slim))
+    candidates = pa.concat_tables(found)
+    first: dict[str, int] = {}
+    for i, key in enumerate(candidates["key"].to_pylist()):
+        first.setdefault(key, i)
+    best = _rank(compiled, candidates.take(pa.array(list(first.values()), pa.int64()))).slice(0, wanted)
+    return _complete(tables, best, modality, version)
+
+
+def _coarse_rows(
+    tables: VectorTables,
+    coarse: Sequence[CoarseIndex],
+    column: str,
+    query_d: NDArray[np.float32],
+    modality: str,
+    version: str,
+    where: str | None,
+    wanted: int,
+    columns: list[str],
+) -> list[pa.Table]:
+    found = []
+    for index in coarse:
+        if index.column != column:
+            continue
+        if index.table_version != tables.versions("proposal", modality, version):
+            _LOG.warning("skipping a coarse %s index: made from table version %d; rebuild it", column, index.table_version)
+            continue
+        keys = index.candidates(query_d, wanted)
+        if keys:
+            among = f"key IN ({', '.join(sql_text(key) for key in keys)})"
+            found.append(tables.read("proposal", modality, version, f"({where}) AND {among}" if where else among, columns))
+    return found
+
+
+def _raw_queries(compiled: CompiledPrompt) -> list[tuple[str, NDArray[np.float32]]]:
+    """Directions to ask an index for: the centred prompt, since a constant shift does not change the order of dot products."""
+    queries: list[tuple[str, NDArray[np.float32]]] = []
+    if compiled.text_d is not None:
+        queries.append(("language", compiled.text_d))
+    if compiled.prototype_d is not None and compiled.chips_nd is not None:
+        queries.append(("visual", compiled.prototype_d))
+        queries.extend(("visual", chip_d) for chip_d in compiled.chips_nd[:8] if len(compiled.chips_nd) > 1)
+    return queries
+
+
+def _rank(compiled: CompiledPrompt, rows: pa.Table) -> pa.Table:
+    vectors = {column: vectors_of(rows, column) for column in compiled.columns}
+    similarity_n = similarity(compiled, vectors)
+    score_n = score(compiled, similarity_n, vectors, rows["objectness"].to_numpy().astype(np.float32))
+    ranked = pa.table({"key": rows["key"], "similarity": pa.array(similarity_n), "score": pa.array(score_n)})
+    return ranked.sort_by([("score", "descending"), ("key", "ascending")])
+
+
+def _complete(tables: VectorTables, best: pa.Table, modality: str, version: str) -> pa.Table:
+    """Fetch the other columns of the best rows, keeping their order."""
+    keys = best["key"].to_pylist()
+    where = f"key IN ({', '.join(sql_text(key) for key in keys)})" if keys else "key = ''"
+    rows = tables.read("proposal", modality, version, where, scalar_columns())
+    place = {key: i for i, key in enumerate(rows["key"].to_pylist())}
+    alive = [i for i, key in enumerate(keys) if key in place]
+    rows = rows.take(pa.array([place[keys[i]] for i in alive], pa.int64()))
+    best = best.take(pa.array(alive, pa.int64()))
+    return rows.append_column("similarity", best["similarity"]).append_column("score", best["score"])
+
+
+def _hits(rows: pa.Table, top: int, *, collapse_revisits: bool) -> list[Hit]:
+    if not len(rows):
+        return []
+    kept = suppress(ground_boxes(rows), top=top, collapse_revisits=collapse_revisits)
+    return [_hit(rank, row) for rank, row in enumerate(rows.take(pa.array(kept)).to_pylist(), start=1)]
+
+
+def _hit(rank: int, row: dict[str, Any]) -> Hit:
+    text = {name: value or "" for name, value in row.items()}
+    return Hit(
+        rank=rank,
+        proposal_id=text["proposal_id"] or row["key"],
+        scene_id=row["scene_id"],
+        scene_version=text["scene_version"],
+        tile_id=text["tile_id"],
+        box_scene_xyxy=(row["x0"], row["y0"], row["x1"], row["y1"]),
+        score=row["score"],
+        similarity=row["similarity"],
+        objectness=row["objectness"],
+        lonlat=(row["lon"], row["lat"]) if row["lon"] is not None and row["lat"] is not None else None,
+        instrument=text["instrument"],
+        acquired_utc=text["acquired_utc"],
+        uri=text["uri"],
+        model_version=text["model_version"],
+        rendered=bool(row["rendered"]),
+    )

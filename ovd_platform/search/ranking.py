@@ -1,0 +1,174 @@
+"""How alike a row is to a prompt. Belongs here: the arithmetic of one search on arrays; reading rows is `query`'s.
+
+``score = similarity - NEGATIVE_WEIGHT * max(0, cosine to the nearest negative) + OBJECTNESS_WEIGHT * objectness``
+
+Similarity is a cosine after the corpus mean was taken away from the vectors (and the mean of background words from the
+text). By chips it is the mean of the nearest chip's cosine and the prototype's; by words and chips it is the mean of both
+weighted by the inverse of their spread over the corpus, so that neither drowns the other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovd_platform.errors import InputError, ShapeError, VersionMismatchError
+from ovd_platform.records.prompt import Prompt
+from ovd_platform.stores.vector_rows import centred_units, units
+
+OBJECTNESS_WEIGHT = 0.05
+"""Small on purpose: it orders rows that look alike and never lifts an unlike row over a like one (cosines spread by 0.2 to 1)."""
+NEGATIVE_WEIGHT = 0.5
+BACKGROUND_WORDS = ("satellite image", "ground", "water", "vegetation", "buildings", "road", "an object")
+EmbedText = Callable[[list[str]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledPrompt:
+    """A prompt turned into vectors in the centred space of one table.
+
+    Attributes:
+        text_d: Unit language vector, or None.
+        chips_nd: Unit visual vectors of the chips, or None.
+        prototype_d: Unit mean of the chips, or None.
+        negatives_nd: Unit visual vectors of what is not meant, shape (0, D) if there are none.
+        language_mean_d: Mean of the corpus, or None without centring.
+        visual_mean_d: Mean of the corpus, or None without centring.
+        text_share: Weight of the words, [0, 1].
+    """
+
+    text_d: NDArray[np.float32] | None
+    chips_nd: NDArray[np.float32] | None
+    prototype_d: NDArray[np.float32] | None
+    negatives_nd: NDArray[np.float32]
+    language_mean_d: NDArray[np.float32] | None
+    visual_mean_d: NDArray[np.float32] | None
+    text_share: float
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Vector columns that are needed to score a row."""
+        language = ("language",) if self.text_d is not None else ()
+        visual = ("visual",) if self.chips_nd is not None or len(self.negatives_nd) else ()
+        return (*language, *visual)
+
+
+def compile_prompt(
+    prompt: Prompt,
+    embed_text: EmbedText | None,
+    background: dict[str, NDArray[np.float32]],
+    *,
+    centre: bool = True,
+) -> CompiledPrompt:
+    """Turn a prompt into vectors.
+
+    Args:
+        prompt: The question.
+        embed_text: Text tower of the encoder whose version the prompt names; None if it has none.
+        background: Sample of the corpus per vector column, each (M, D); a missing column has no vectors in the table.
+        centre: Take the corpus mean away.
+
+    Raises:
+        InputError: If there are words but no language tower, or no language vectors.
+        VersionMismatchError: If the prompt's vectors and the table's differ in length.
+    """
+    means = {name: sample.mean(axis=0) if centre and len(sample) > 1 else None for name, sample in background.items()}
+    text_d = _text_vector(prompt, embed_text, background, centre=centre) if prompt.text else None
+    chips = _visual_vectors(prompt.chip_vectors_nd, background, means.get("visual"))
+    negatives = _visual_vectors(prompt.negative_vectors_nd, background, means.get("visual"))
+    has_chips = chips is not None and len(chips) > 0
+    if text_d is None and not has_chips:
+        raise InputError("Cannot search: expected words or at least one example chip, got neither. Give --text or --chip.")
+    compiled = CompiledPrompt(
+        text_d=text_d,
+        chips_nd=chips if has_chips else None,
+        prototype_d=units(chips.mean(axis=0)) if chips is not None and has_chips else None,
+        negatives_nd=negatives if negatives is not None else np.zeros((0, 1), dtype=np.float32),
+        language_mean_d=means.get("language"),
+        visual_mean_d=means.get("visual"),
+        text_share=1.0 if not has_chips else 0.0,
+    )
+    if text_d is None or not has_chips or not len(background["visual"]):
+        return compiled
+    words, looks = _text_cosine(compiled, background["language"]), _chip_cosine(compiled, background["visual"])
+    spread_words, spread_looks = max(float(words.std()), 1e-3), max(float(looks.std()), 1e-3)
+    share = (1 / spread_words) / (1 / spread_words + 1 / spread_looks)
+    return CompiledPrompt(
+        compiled.text_d, compiled.chips_nd, compiled.prototype_d, compiled.negatives_nd, compiled.language_mean_d, compiled.visual_mean_d, share
+    )
+
+
+def similarity(compiled: CompiledPrompt, vectors: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Similarity of rows to the prompt.
+
+    Args:
+        compiled: The prompt.
+        vectors: Vectors of the rows per column, each (N, D), at least the columns the prompt needs.
+
+    Returns:
+        New array, shape (N,), float32, in [-1, 1].
+    """
+    parts = []
+    if compiled.text_d is not None:
+        parts.append((compiled.text_share, _text_cosine(compiled, vectors["language"])))
+    if compiled.chips_nd is not None:
+        parts.append((1.0 - compiled.text_share, _chip_cosine(compiled, vectors["visual"])))
+    return np.asarray(sum(share * values for share, values in parts), dtype=np.float32)
+
+
+def score(
+    compiled: CompiledPrompt, similarity_n: NDArray[np.float32], vectors: dict[str, NDArray[np.float32]], objectness_n: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Rank value of rows: similarity less negatives plus a little objectness; shape (N,), float32."""
+    result = similarity_n + OBJECTNESS_WEIGHT * objectness_n
+    if len(compiled.negatives_nd):
+        rows_nd = centred_units(vectors["visual"], compiled.visual_mean_d)
+        nearest = (rows_nd @ compiled.negatives_nd.T).max(axis=1) if len(rows_nd) else np.zeros(0, dtype=np.float32)
+        result = result - NEGATIVE_WEIGHT * np.maximum(nearest, 0.0)
+    return np.asarray(result, dtype=np.float32)
+
+
+def _text_cosine(compiled: CompiledPrompt, language_nd: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(centred_units(language_nd, compiled.language_mean_d) @ compiled.text_d, dtype=np.float32)
+
+
+def _chip_cosine(compiled: CompiledPrompt, visual_nd: NDArray[np.float32]) -> NDArray[np.float32]:
+    assert compiled.chips_nd is not None
+    if not len(visual_nd):
+        return np.zeros(0, dtype=np.float32)
+    rows_nd = centred_units(visual_nd, compiled.visual_mean_d)
+    nearest = (rows_nd @ compiled.chips_nd.T).max(axis=1)
+    return np.asarray(0.5 * (nearest + rows_nd @ compiled.prototype_d), dtype=np.float32)
+
+
+def _text_vector(
+    prompt: Prompt, embed_text: EmbedText | None, background: dict[str, NDArray[np.float32]], *, centre: bool
+) -> NDArray[np.float32]:
+    if embed_text is None or "language" not in background:
+        raise InputError(
+            f"Cannot search for {prompt.text!r} with encoder {prompt.model_version}: expected an encoder with a language tower, got "
+            "one without. Give example chips (--chip), or embed the scenes with a trained domain CLIP."
+        )
+    words = np.asarray(embed_text([prompt.text, *BACKGROUND_WORDS]), dtype=np.float32)
+    _check_length(words, background["language"], "language")
+    return units(words[0] - words[1:].mean(axis=0) if centre else words[0])
+
+
+def _visual_vectors(
+    vectors_nd: NDArray[np.float32] | None, background: dict[str, NDArray[np.float32]], mean_d: NDArray[np.float32] | None
+) -> NDArray[np.float32] | None:
+    if vectors_nd is None:
+        return None
+    if vectors_nd.ndim != 2:
+        raise ShapeError(f"Cannot search by chips: expected vectors of shape (N, D), got {vectors_nd.shape}.")
+    _check_length(vectors_nd, background["visual"], "visual")
+    return centred_units(units(vectors_nd), mean_d)
+
+
+def _check_length(vectors_nd: NDArray[np.float32], corpus_nd: NDArray[np.float32], column: str) -> None:
+    if vectors_nd.shape[1] != corpus_nd.shape[1]:
+        raise VersionMismatchError(
+            f"Cannot compare {column} vectors: expected length {corpus_nd.shape[1]} as stored, got {vectors_nd.shape[1]}. "
+            "Make the prompt with the encoder whose version the table carries."
+        )

@@ -1,0 +1,377 @@
+"""Vector tables in LanceDB: one table per level, modality and encoder version.
+
+Belongs here: opening, replacing a scene's rows in one commit, reading, filtering, counting, index upkeep. Does not belong
+here: the layout of a row (`vector_rows`), ranking (`search`).
+
+Two processes that upsert at once make duplicates without any error, and so does one handle that has not seen the other's
+commit. Therefore every write happens inside a lock file beside the table and refreshes its handle there. Readers need no lock.
+"""
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import lancedb
+import numpy as np
+import pyarrow as pa
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from ovd_platform.errors import InputError, ResourceError, ShapeError, StaleError, VersionMismatchError
+from ovd_platform.stores.vector_rows import SCALAR_COLUMNS, VECTOR_COLUMNS, conform_rows, vector_dim, vectors_of
+
+Level = Literal["tile", "proposal"]
+ANN_MIN_ROWS = 65_536
+_LOG = logging.getLogger(__name__)
+_NAME_PART = re.compile(r"[A-Za-z0-9.-]+(_[A-Za-z0-9.-]+)*")
+_SEPARATOR = "__"
+
+
+def table_name(level: str, modality: str, model_version: str) -> str:
+    """Name of the table of one level, modality and encoder version: ``proposal__optical__<version>``.
+
+    Raises:
+        InputError: If a part cannot be part of a name.
+    """
+    for part in (level, modality, model_version):
+        if not _NAME_PART.fullmatch(part):
+            raise InputError(
+                f"Cannot name a vector table: expected letters, digits, '.', '-' and single '_', got {part!r} in "
+                f"({level!r}, {modality!r}, {model_version!r}). Give the encoder a plain version."
+            )
+    return _SEPARATOR.join((level, modality, model_version))
+
+
+def sql_text(value: str) -> str:
+    """The value as a quoted SQL literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+class VectorTables:
+    """All vector tables under one folder.
+
+    Args:
+        root: Folder of the LanceDB database; made at the first write.
+        lock_timeout_s: Longest wait for another writer of the same table.
+    """
+
+    def __init__(self, root: Path, lock_timeout_s: float = 600.0) -> None:
+        self.root = Path(root)
+        self._lock_timeout_s = lock_timeout_s
+        self._connection: lancedb.DBConnection | None = None
+        self._cache: dict[tuple[str, str], tuple[int, Any]] = {}
+
+    # -- writing ------------------------------------------------------------------------------------------------------------
+
+    def replace_scene(self, level: Level, modality: str, model_version: str, scene_id: str, rows: pa.Table) -> int:
+        """Make the table hold exactly these rows of the scene, in one commit: a reader sees the old rows or the new ones.
+
+        Args:
+            level: Level of the table.
+            modality: Modality of the table.
+            model_version: Version of the encoder that made the vectors.
+            scene_id: The scene whose rows are replaced.
+            rows: Rows in the layout of `vector_rows.row_schema`; none deletes what was there.
+
+        Returns:
+            Version of the table after the commit; 0 if there was nothing to write and no table.
+
+        Raises:
+            InputError: If a row belongs to another scene, or a key comes twice.
+            VersionMismatchError: If a row was made by another encoder version.
+        """
+        name = table_name(level, modality, model_version)
+        self._check_rows(rows, name, scene_id, model_version)
+        with self._lock(name):
+            exists = self._exists(name)
+            if not exists and not len(rows):
+                return 0
+            if not exists:
+                conformed = conform_rows(rows)
+                return int(self._connect().create_table(name, data=conformed, schema=conformed.schema).version)
+            table = self._open(name)
+            if len(rows):
+                (
+                    table.merge_insert("key")
+                    .when_matched_update_all()
+                    .when_not_matched_insert_all()
+                    .when_not_matched_by_source_delete(f"scene_id = {sql_text(scene_id)}")
+                    .execute(conform_rows(rows, table.schema))
+                )
+            else:
+                table.delete(f"scene_id = {sql_text(scene_id)}")
+            return int(table.version)
+
+    def delete_scene(self, scene_id: str, level: Level | None = None, modality: str | None = None, model_version: str | None = None) -> int:
+        """Delete a scene's rows from every table that matches; returns the number of rows deleted."""
+        deleted = 0
+        for name in self._names(level, modality, model_version):
+            with self._lock(name):
+                table = self._open(name)
+                where = f"scene_id = {sql_text(scene_id)}"
+                count = table.count_rows(where)
+                if count:
+                    table.delete(where)
+                deleted += count
+        return deleted
+
+    def mark_uri(self, scene_id: str, new_uri: str) -> int:
+        """Point a scene's rows of all levels and versions at new pixels (age-off: the archive); vectors stay as they are.
+
+        Returns:
+            Number of rows changed.
+        """
+        changed = 0
+        for name in self._names():
+            with self._lock(name):
+                table = self._open(name)
+                where = f"scene_id = {sql_text(scene_id)} AND (uri IS NULL OR uri != {sql_text(new_uri)})"
+                count = table.count_rows(where)
+                if count:
+                    table.update(where=where, values={"uri": new_uri})
+                changed += count
+        return changed
+
+    def optimise(self, level: Level, modality: str, model_version: str, *, ann_min_rows: int = ANN_MIN_ROWS) -> dict[str, Any]:
+        """Compact the table, index the scalar columns that filters use, and build or extend the IVF_PQ indexes.
+
+        Args:
+            level: Level of the table.
+            modality: Modality of the table.
+            model_version: Encoder version of the table.
+            ann_min_rows: Fewer rows get no vector index: the exact scan is fast there and IVF_PQ trains badly.
+
+        Returns:
+            ``{"rows", "indexes": {column: {"type", "indexed", "unindexed"}}}``.
+        """
+        name = self._require(level, modality, model_version)
+        with self._lock(name):
+            table = self._open(name)
+            rows = table.count_rows()
+            indexed = {index.columns[0] for index in table.list_indices()}
+            for column in ("key", "scene_id", "tile_id"):
+                if column not in indexed and rows:
+                    table.create_scalar_index(column)
+            for column in self.vector_columns(level, modality, model_version):
+                if column not in indexed and rows >= ann_min_rows:
+                    _create_ann(table, column, rows)
+            table.optimize()
+            return {"rows": rows, "indexes": _index_facts(table)}
+
+    # -- reading ------------------------------------------------------------------------------------------------------------
+
+    def model_versions(self, level: Level, modality: str) -> list[str]:
+        """Encoder versions that have a table of this level and modality, sorted."""
+        return sorted(name.split(_SEPARATOR, 2)[2] for name in self._names(level, modality))
+
+    def has(self, level: Level, modality: str, model_version: str) -> bool:
+        """Whether there is such a table."""
+        return self._exists(table_name(level, modality, model_version))
+
+    def scene_versions(self, level: Level, modality: str, model_version: str) -> dict[str, str]:
+        """Version of the pixels of each scene in the table; scenes without rows are not in it."""
+        if not self.has(level, modality, model_version):
+            return {}
+        rows = self.read(level, modality, model_version, columns=["scene_id", "scene_version"])
+        return dict(sorted(set(zip(rows["scene_id"].to_pylist(), rows["scene_version"].to_pylist(), strict=True))))
+
+    def versions(self, level: Level, modality: str, model_version: str) -> int:
+        """Commit number of the table; 0 if there is none. It changes with every write."""
+        name = table_name(level, modality, model_version)
+        return int(self._open(name).version) if self._exists(name) else 0
+
+    def count(self, level: Level, modality: str, model_version: str, where: str | None = None) -> int:
+        """Rows of a table, or those that fulfil an SQL condition; 0 if there is no table."""
+        name = table_name(level, modality, model_version)
+        return int(self._open(name).count_rows(where)) if self._exists(name) else 0
+
+    def vector_columns(self, level: Level, modality: str, model_version: str) -> dict[str, int]:
+        """Vector columns of a table with their lengths, for example ``{"visual": 192, "language": 192}``."""
+        schema = self._open(self._require(level, modality, model_version)).schema
+        return {column: vector_dim(schema, column) for column in VECTOR_COLUMNS if column in schema.names}
+
+    def read(
+        self, level: Level, modality: str, model_version: str, where: str | None = None, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """All rows, or those that fulfil an SQL condition, sorted by nothing in particular.
+
+        Args:
+            level: Level of the table.
+            modality: Modality of the table.
+            model_version: Encoder version of the table.
+            where: SQL condition on the columns.
+            columns: Columns to read; None reads all, vectors included.
+
+        Raises:
+            VersionMismatchError: If there are tables of other encoder versions only.
+            StaleError: If there is none at all.
+        """
+        query = self._open(self._require(level, modality, model_version)).search()
+        query = query.where(where) if where else query
+        query = query.select(list(columns)) if columns is not None else query
+        return query.to_arrow()
+
+    def nearest(
+        self,
+        level: Level,
+        modality: str,
+        model_version: str,
+        column: str,
+        query_d: NDArray[np.float32],
+        *,
+        top: int,
+        where: str | None = None,
+        nprobes: int = 64,
+        refine_factor: int = 5,
+        exact: bool = False,
+    ) -> pa.Table:
+        """Rows with the highest cosine to a vector; filters apply before the search, never after.
+
+        Args:
+            level: Level of the table.
+            modality: Modality of the table.
+            model_version: Encoder version of the table.
+            column: ``visual`` or ``language``.
+            query_d: Vector, shape (D,), float32.
+            top: Rows to return at most.
+            where: SQL condition.
+            nprobes: Inverted lists visited where there is an index.
+            refine_factor: Candidates per row asked for that are compared exactly where there is an index.
+            exact: Scan everything even where there is an index.
+
+        Returns:
+            Rows with all columns and ``cosine``, float32, best first.
+        """
+        name = self._require(level, modality, model_version)
+        table = self._open(name)
+        dim = vector_dim(table.schema, column)
+        if query_d.shape != (dim,):
+            raise ShapeError(f"Cannot search {column} vectors of {name}: expected a vector of length {dim}, got {query_d.shape}.")
+        query = table.search(np.asarray(query_d, dtype=np.float32), vector_column_name=column).distance_type("cosine").limit(top)
+        query = query.where(where, prefilter=True) if where else query
+        query = query.bypass_vector_index() if exact else query.nprobes(nprobes).refine_factor(refine_factor)
+        rows = query.to_arrow()
+        cosine = pa.array(1.0 - rows.column("_distance").to_numpy().astype(np.float32))
+        return rows.drop_columns(["_distance"]).append_column("cosine", cosine)
+
+    def background(self, level: Level, modality: str, model_version: str, column: str, sample: int = 8192) -> NDArray[np.float32]:
+        """Vectors that stand for the whole table: every n-th row, at most ``sample``; kept in memory until the table changes.
+
+        Returns:
+            Shape (M, D), float32; M is 0 for an empty table.
+        """
+        name = self._require(level, modality, model_version)
+        table = self._open(name)
+        version = int(table.version)
+        known = self._cache.get((name, column))
+        if known is None or known[0] != version:
+            rows = table.count_rows()
+            offsets = np.unique(np.linspace(0, rows - 1, min(rows, sample)).astype(np.int64)) if rows else []
+            taken = table.take_offsets([int(i) for i in offsets]).select([column]).to_arrow() if rows else table.head(0)
+            known = (version, vectors_of(taken, column))
+            self._cache[name, column] = known
+        return np.asarray(known[1])
+
+    # -- inside -------------------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> Any:
+        if self._connection is None:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._connection = lancedb.connect(str(self.root))
+        return self._connection
+
+    def _open(self, name: str) -> Any:
+        table = self._connect().open_table(name)
+        table.checkout_latest()
+        return table
+
+    def _exists(self, name: str) -> bool:
+        return name in self._names()
+
+    def _names(self, level: str | None = None, modality: str | None = None, model_version: str | None = None) -> list[str]:
+        if not self.root.exists():
+            return []
+        names: list[str] = []
+        token: str | None = None
+        while True:
+            page = self._connect().list_tables(page_token=token)
+            names.extend(page.tables)
+            token = page.page_token
+            if not token:
+                break
+        wanted = (level, modality, model_version)
+        parts = ((name, name.split(_SEPARATOR, 2)) for name in names if name.count(_SEPARATOR) == 2)
+        return sorted(name for name, have in parts if all(want in (None, part) for want, part in zip(wanted, have, strict=True)))
+
+    def _require(self, level: Level, modality: str, model_version: str) -> str:
+        name = table_name(level, modality, model_version)
+        if self._exists(name):
+            return name
+        others = self.model_versions(level, modality)
+        if others:
+            raise VersionMismatchError(
+                f"Cannot search {modality} {level} vectors of encoder {model_version}: expected one of the stored versions {others}, "
+                f"got {model_version!r}. Embed the scenes with that encoder, or ask with one of the stored ones."
+            )
+        raise StaleError(
+            f"Cannot read {modality} {level} vectors of encoder {model_version}: expected a table under {self.root}, got none. "
+            "Materialize the embeddings first."
+        )
+
+    @contextmanager
+    def _lock(self, name: str) -> Iterator[None]:
+        folder = self.root / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{name}.lock", timeout=self._lock_timeout_s)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise ResourceError(
+                f"Cannot write table {name}: expected its lock within {self._lock_timeout_s:.0f} s, got none. "
+                "Another process writes it; wait for it to end or raise the timeout."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _check_rows(self, rows: pa.Table, name: str, scene_id: str, model_version: str) -> None:
+        if not len(rows):
+            return
+        others = set(rows.column("scene_id").to_pylist()) - {scene_id}
+        if others:
+            raise InputError(f"Cannot write {scene_id} to {name}: expected its rows only, got rows of {sorted(others)[:3]}. Write one scene a call.")
+        keys = rows.column("key").to_pylist()
+        if len(set(keys)) != len(keys) or None in keys:
+            raise InputError(f"Cannot write {scene_id} to {name}: expected unique keys, got {len(keys) - len(set(keys))} repeated. Merge the boxes.")
+        made_by = set(rows.column("model_version").to_pylist()) - {model_version} if "model_version" in rows.column_names else set()
+        if made_by:
+            raise VersionMismatchError(f"Cannot write {scene_id} to {name}: expected vectors of {model_version}, got {sorted(map(str, made_by))}.")
+
+
+def scalar_columns(*, vectors: Sequence[str] = ()) -> list[str]:
+    """Column list for `VectorTables.read`: everything but vectors, plus the named vector columns."""
+    return [*SCALAR_COLUMNS, *vectors]
+
+
+def _create_ann(table: Any, column: str, rows: int) -> None:
+    dim = vector_dim(table.schema, column)
+    sub_vectors = next(count for count in (dim // 8, dim // 4, dim // 2, dim) if count and dim % count == 0)
+    partitions = max(16, int(np.sqrt(rows)))
+    _LOG.info("building IVF_PQ on %s.%s: %d rows, %d partitions", table.name, column, rows, partitions)
+    table.create_index(metric="cosine", vector_column_name=column, num_partitions=partitions, num_sub_vectors=sub_vectors, index_type="IVF_PQ")
+
+
+def _index_facts(table: Any) -> dict[str, dict[str, Any]]:
+    facts = {}
+    for index in table.list_indices():
+        stats = table.index_stats(index.name)
+        facts[index.columns[0]] = {
+            "type": index.index_type,
+            "indexed": int(stats.num_indexed_rows) if stats else 0,
+            "unindexed": int(stats.num_unindexed_rows) if stats else 0,
+        }
+    return facts
