@@ -67,6 +67,7 @@ class ArchiveConfig(_Section):
 
     enabled: bool = True
     distance: float = Field(1.0, gt=0, description="Butteraugli distance of background tiles.")
+    retention_days: float | None = Field(None, ge=0, description="Age at which the retention sensor names a scene.")
     lossless_edge_density: float = Field(0.05, ge=0, le=1, description="Tiles with more edges stay lossless.")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ovd_platform.documents.opening import pdf_errors
 from ovd_platform.documents.page_boxes import Box, gap_y, union_box
 from ovd_platform.errors import UnreadableDocumentError
 
@@ -154,7 +155,7 @@ def _decode_one(document: Any, page: Any, placement: Placement) -> NDArray[Any]:
         array = _pixmap_array(pixmap)
         if placement.smask:
             array = _over_white(array, _pixmap_array(pymupdf.Pixmap(document, placement.smask)))
-    except (RuntimeError, ValueError, pymupdf.FileDataError) as error:
+    except pdf_errors() as error:
         raise UnreadableDocumentError(
             f"Cannot decode image {placement.xref} of page {page.number}: expected image data, got {error}. The rest goes on."
         ) from error

@@ -43,15 +43,15 @@ def hits_to_rows(hits: Sequence[Hit]) -> list[dict[str, str]]:
             "similarity": f"{hit.similarity:.3f}",
             "objectness": f"{hit.objectness:.2f}",
             "scene": hit.scene_id + (" (RENDERED)" if hit.rendered else ""),
-            "box px": "{:.0f},{:.0f} {:.0f}x{:.0f}".format(
-                hit.box_scene_xyxy[0],
-                hit.box_scene_xyxy[1],
-                hit.box_scene_xyxy[2] - hit.box_scene_xyxy[0],
-                hit.box_scene_xyxy[3] - hit.box_scene_xyxy[1],
-            ),
+            "box px": _box_text(hit.box_scene_xyxy),
             "lon, lat": f"{hit.lonlat[0]:.6f}, {hit.lonlat[1]:.6f}" if hit.lonlat else "-",
             "acquired": hit.acquired_utc or "-",
             "instrument": hit.instrument,
         }
         for hit in hits
     ]
+
+
+def _box_text(box_scene_xyxy: tuple[float, float, float, float]) -> str:
+    x0, y0, x1, y1 = box_scene_xyxy
+    return f"{x0:.0f},{y0:.0f} {x1 - x0:.0f}x{y1 - y0:.0f}"

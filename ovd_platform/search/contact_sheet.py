@@ -70,7 +70,10 @@ def write_contact_sheet(
 
 def _checked(crop_hwc: NDArray[np.uint8], hit: Hit) -> NDArray[np.uint8]:
     if crop_hwc.ndim != 3 or crop_hwc.shape[2] != 3 or crop_hwc.dtype != np.uint8 or 0 in crop_hwc.shape:
-        raise ShapeError(f"Cannot draw hit {hit.rank} of {hit.scene_id}: expected RGB (H, W, 3) uint8, got {crop_hwc.shape} {crop_hwc.dtype}.")
+        raise ShapeError(
+            f"Cannot draw hit {hit.rank} of {hit.scene_id}: expected RGB (H, W, 3) uint8, got "
+            f"{crop_hwc.shape} {crop_hwc.dtype}."
+        )
     return crop_hwc
 
 
@@ -80,12 +83,16 @@ def _paste(sheet: NDArray[np.uint8], crop_hwc: NDArray[np.uint8], left: int, top
     height, width = crop_hwc.shape[:2]
     scale = cell_px / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    shown: Any = cv2.resize(np.ascontiguousarray(crop_hwc), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
+    shown: Any = cv2.resize(
+        np.ascontiguousarray(crop_hwc), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    )
     x, y = left + (cell_px - size[0]) // 2, top + (cell_px - size[1]) // 2
     sheet[y : y + size[1], x : x + size[0]] = shown
 
 
-def _write(sheet: NDArray[np.uint8], words: str, origin_xy: tuple[int, int], size: float, colour: tuple[int, int, int], room_px: int) -> None:
+def _write(
+    sheet: NDArray[np.uint8], words: str, origin_xy: tuple[int, int], size: float, colour: tuple[int, int, int], room_px: int
+) -> None:
     import cv2
 
     words = words.encode("ascii", "replace").decode()

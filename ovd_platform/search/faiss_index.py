@@ -74,7 +74,9 @@ class FaissIndex:
             Per query (key, cosine), best first.
         """
         if queries_kd.ndim != 2 or queries_kd.shape[1] != self.health.dim:
-            raise ShapeError(f"Cannot ask the {self.column} index: expected queries (K, {self.health.dim}), got {queries_kd.shape}.")
+            raise ShapeError(
+                f"Cannot ask the {self.column} index: expected queries (K, {self.health.dim}), got {queries_kd.shape}."
+            )
         if not len(self) or top < 1:
             return [[] for _ in queries_kd]
         cosines, places = self._index.search(units(queries_kd), min(top, len(self)))
@@ -115,13 +117,23 @@ def load_faiss(folder: Path, name: str) -> FaissIndex:
     index = faiss.read_index(str(folder / f"{name}.faiss"))
     keys = pq.read_table(folder / f"{name}.keys.parquet")["key"].to_pylist()
     if not index.ntotal == len(keys) == facts["rows"]:
-        raise StaleError(f"Cannot load the FAISS index {name}: expected {facts['rows']} rows, got {index.ntotal} and {len(keys)} keys. Build it again.")
+        raise StaleError(
+            f"Cannot load the FAISS index {name}: expected {facts['rows']} rows, got "
+            f"{index.ntotal} and {len(keys)} keys. Build it again."
+        )
     column = facts.pop("column")
     return FaissIndex(index, keys, column, FaissHealth(**facts))
 
 
 def build_faiss(
-    tables: VectorTables, level: Level, modality: str, model_version: str, column: str, *, flat_rows: int = FLAT_ROWS, seed: int = 0
+    tables: VectorTables,
+    level: Level,
+    modality: str,
+    model_version: str,
+    column: str,
+    *,
+    flat_rows: int = FLAT_ROWS,
+    seed: int = 0,
 ) -> FaissIndex:
     """Build an index over all rows of a table and probe it.
 

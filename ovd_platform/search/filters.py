@@ -61,10 +61,15 @@ def _any_of(column: str, values: tuple[str, ...]) -> str:
 
 def _bbox(bbox_lonlat: tuple[float, float, float, float], reach_lon: str, reach_lat: str) -> str:
     west, south, east, north = (float(value) for value in bbox_lonlat)
-    if not all(math.isfinite(value) for value in (west, south, east, north)) or south > north or abs(south) > 90 or abs(north) > 90:
+    if (
+        not all(math.isfinite(value) for value in (west, south, east, north))
+        or south > north
+        or abs(south) > 90
+        or abs(north) > 90
+    ):
         raise InputError(
-            f"Cannot search in {bbox_lonlat}: expected (west, south, east, north) in degrees with south <= north, got something "
-            "else. Only west may be above east: that crosses the antimeridian."
+            f"Cannot search in {bbox_lonlat}: expected (west, south, east, north) in degrees with south <= north, got "
+            "something else. Only west may be above east: that crosses the antimeridian."
         )
     latitude = f"lat + {reach_lat} >= {south} AND lat - {reach_lat} <= {north}"
     if east - west >= 360:

@@ -1,7 +1,7 @@
 """One object, one hit: suppression on the ground. Belongs here: geometry of hits; order comes from the ranking.
 
-Two hits of one scene are the same object when their boxes overlap in pixels. Two hits of different scenes can only be compared on
-the ground: as squares of equal area about their centres, since the pixel axes of two scenes need not agree.
+Two hits of one scene are the same object when their boxes overlap in pixels. Two hits of different scenes can only be compared
+on the ground: as squares of equal area about their centres, since the pixel axes of two scenes need not agree.
 """
 
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ def _pixel_iou(box_4: NDArray[np.float32], boxes_n4: NDArray[np.float32]) -> NDA
     inside = np.maximum(width, 0).astype(np.float64) * np.maximum(height, 0)
     areas = (boxes_n4[:, 2] - boxes_n4[:, 0]).astype(np.float64) * (boxes_n4[:, 3] - boxes_n4[:, 1])
     union = float((box_4[2] - box_4[0]) * (box_4[3] - box_4[1])) + areas - inside
-    return inside / np.maximum(union, 1e-9)
+    return np.asarray(inside / np.maximum(union, 1e-9))
 
 
 def _ground_iou(boxes: GroundBoxes, i: int, rest: slice) -> NDArray[np.float64]:
@@ -97,4 +97,4 @@ def _ground_iou(boxes: GroundBoxes, i: int, rest: slice) -> NDArray[np.float64]:
     reach, most = 0.5 * (side + sides), np.minimum(side, sides)
     inside = np.clip(reach - dx_m, 0, most) * np.clip(reach - dy_m, 0, most)
     iou = inside / np.maximum(side**2 + sides**2 - inside, 1e-9)
-    return np.nan_to_num(iou, nan=0.0)
+    return np.asarray(np.nan_to_num(iou, nan=0.0))

@@ -49,7 +49,12 @@ def build_index(
         index.save(faiss_folder, index_name("proposal", modality, model_version, column))
         health["faiss"][column] = asdict(index.health)
         if index.health.recall_at_10 < 0.9:
-            _LOG.warning("coarse %s index of %s finds only %.2f of the exact 10 nearest", column, model_version, index.health.recall_at_10)
+            _LOG.warning(
+                "coarse %s index of %s finds only %.2f of the exact 10 nearest",
+                column,
+                model_version,
+                index.health.recall_at_10,
+            )
     if progress:
         progress(len(levels) + 1, len(levels) + 1, "indexed")
     health["seconds"] = round(time.monotonic() - started, 3)
@@ -60,7 +65,7 @@ def index_health(tables: VectorTables, modality: str, model_version: str, faiss_
     """Health of what was built, against the tables as they are now.
 
     Returns:
-        Per vector column ``{"rows", "unindexed", "stale", "recall_at_10", "kind"}``; ``{"missing": True}`` where none was built.
+        Per vector column ``{"rows", "unindexed", "stale", "recall_at_10", "kind"}``; ``{"missing": True}`` where there is none.
     """
     report: dict[str, Any] = {}
     for column in tables.vector_columns("proposal", modality, model_version):

@@ -17,7 +17,7 @@ from ovd_platform.records.prompt import Hit, Prompt
 from ovd_platform.search.filters import proposal_where, tile_where
 from ovd_platform.search.ground import ground_boxes, suppress
 from ovd_platform.search.ranking import CompiledPrompt, EmbedText, compile_prompt, score, similarity
-from ovd_platform.stores.tables import Level, VectorTables, scalar_columns, sql_text
+from ovd_platform.stores.tables import VectorTables, scalar_columns, sql_text
 from ovd_platform.stores.vector_rows import vectors_of
 
 EXACT_ROWS = 200_000
@@ -90,7 +90,9 @@ def search_objects(
     return _hits(rows, top, collapse_revisits=collapse_revisits)
 
 
-def tile_scores(tables: VectorTables, prompt: Prompt, compiled: CompiledPrompt, modality: str, top: int) -> list[tuple[str, float]]:
+def tile_scores(
+    tables: VectorTables, prompt: Prompt, compiled: CompiledPrompt, modality: str, top: int
+) -> list[tuple[str, float]]:
     """First stage: the tiles most like the prompt, best first, as (tile_id, cosine); empty where no tiles were embedded."""
     if not tables.has("tile", modality, prompt.model_version):
         return []
@@ -102,7 +104,9 @@ def tile_scores(tables: VectorTables, prompt: Prompt, compiled: CompiledPrompt, 
     return sorted(best.items(), key=lambda item: (-item[1], item[0]))[:top]
 
 
-def _best_exact(tables: VectorTables, compiled: CompiledPrompt, modality: str, version: str, where: str | None, wanted: int) -> pa.Table:
+def _best_exact(
+    tables: VectorTables, compiled: CompiledPrompt, modality: str, version: str, where: str | None, wanted: int
+) -> pa.Table:
     slim = tables.read("proposal", modality, version, where, ["key", "objectness", *compiled.columns])
     best = _rank(compiled, slim).slice(0, wanted)
     return _complete(tables, best, modality, version)

@@ -18,7 +18,7 @@ from ovd_platform.records.prompt import Prompt
 from ovd_platform.stores.vector_rows import centred_units, units
 
 OBJECTNESS_WEIGHT = 0.05
-"""Small on purpose: it orders rows that look alike and never lifts an unlike row over a like one (cosines spread by 0.2 to 1)."""
+"""Small on purpose: it orders rows that look alike and never lifts an unlike row over a like one (cosines spread by 0.2+)."""
 NEGATIVE_WEIGHT = 0.5
 BACKGROUND_WORDS = ("satellite image", "ground", "water", "vegetation", "buildings", "road", "an object")
 EmbedText = Callable[[list[str]], NDArray[np.float32]]
@@ -95,7 +95,13 @@ def compile_prompt(
     spread_words, spread_looks = max(float(words.std()), 1e-3), max(float(looks.std()), 1e-3)
     share = (1 / spread_words) / (1 / spread_words + 1 / spread_looks)
     return CompiledPrompt(
-        compiled.text_d, compiled.chips_nd, compiled.prototype_d, compiled.negatives_nd, compiled.language_mean_d, compiled.visual_mean_d, share
+        compiled.text_d,
+        compiled.chips_nd,
+        compiled.prototype_d,
+        compiled.negatives_nd,
+        compiled.language_mean_d,
+        compiled.visual_mean_d,
+        share,
     )
 
 
@@ -118,7 +124,10 @@ def similarity(compiled: CompiledPrompt, vectors: dict[str, NDArray[np.float32]]
 
 
 def score(
-    compiled: CompiledPrompt, similarity_n: NDArray[np.float32], vectors: dict[str, NDArray[np.float32]], objectness_n: NDArray[np.float32]
+    compiled: CompiledPrompt,
+    similarity_n: NDArray[np.float32],
+    vectors: dict[str, NDArray[np.float32]],
+    objectness_n: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Rank value of rows: similarity less negatives plus a little objectness; shape (N,), float32."""
     result = similarity_n + OBJECTNESS_WEIGHT * objectness_n
@@ -130,11 +139,13 @@ def score(
 
 
 def _text_cosine(compiled: CompiledPrompt, language_nd: NDArray[np.float32]) -> NDArray[np.float32]:
+    assert compiled.text_d is not None
     return np.asarray(centred_units(language_nd, compiled.language_mean_d) @ compiled.text_d, dtype=np.float32)
 
 
 def _chip_cosine(compiled: CompiledPrompt, visual_nd: NDArray[np.float32]) -> NDArray[np.float32]:
     assert compiled.chips_nd is not None
+    assert compiled.prototype_d is not None
     if not len(visual_nd):
         return np.zeros(0, dtype=np.float32)
     rows_nd = centred_units(visual_nd, compiled.visual_mean_d)
@@ -147,8 +158,8 @@ def _text_vector(
 ) -> NDArray[np.float32]:
     if embed_text is None or "language" not in background:
         raise InputError(
-            f"Cannot search for {prompt.text!r} with encoder {prompt.model_version}: expected an encoder with a language tower, got "
-            "one without. Give example chips (--chip), or embed the scenes with a trained domain CLIP."
+            f"Cannot search for {prompt.text!r} with encoder {prompt.model_version}: expected an encoder with a language "
+            "tower, got one without. Give example chips (--chip), or embed the scenes with a trained domain CLIP."
         )
     words = np.asarray(embed_text([prompt.text, *BACKGROUND_WORDS]), dtype=np.float32)
     _check_length(words, background["language"], "language")

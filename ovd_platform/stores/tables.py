@@ -105,7 +105,9 @@ class VectorTables:
                 table.delete(f"scene_id = {sql_text(scene_id)}")
             return int(table.version)
 
-    def delete_scene(self, scene_id: str, level: Level | None = None, modality: str | None = None, model_version: str | None = None) -> int:
+    def delete_scene(
+        self, scene_id: str, level: Level | None = None, modality: str | None = None, model_version: str | None = None
+    ) -> int:
         """Delete a scene's rows from every table that matches; returns the number of rows deleted."""
         deleted = 0
         for name in self._names(level, modality, model_version):
@@ -249,15 +251,21 @@ class VectorTables:
         table = self._open(name)
         dim = vector_dim(table.schema, column)
         if query_d.shape != (dim,):
-            raise ShapeError(f"Cannot search {column} vectors of {name}: expected a vector of length {dim}, got {query_d.shape}.")
-        query = table.search(np.asarray(query_d, dtype=np.float32), vector_column_name=column).distance_type("cosine").limit(top)
+            raise ShapeError(
+                f"Cannot search {column} vectors of {name}: expected a vector of length {dim}, got {query_d.shape}."
+            )
+        query = (
+            table.search(np.asarray(query_d, dtype=np.float32), vector_column_name=column).distance_type("cosine").limit(top)
+        )
         query = query.where(where, prefilter=True) if where else query
         query = query.bypass_vector_index() if exact else query.nprobes(nprobes).refine_factor(refine_factor)
         rows = query.to_arrow()
         cosine = pa.array(1.0 - rows.column("_distance").to_numpy().astype(np.float32))
         return rows.drop_columns(["_distance"]).append_column("cosine", cosine)
 
-    def background(self, level: Level, modality: str, model_version: str, column: str, sample: int = 8192) -> NDArray[np.float32]:
+    def background(
+        self, level: Level, modality: str, model_version: str, column: str, sample: int = 8192
+    ) -> NDArray[np.float32]:
         """Vectors that stand for the whole table: every n-th row, at most ``sample``; kept in memory until the table changes.
 
         Returns:
@@ -269,7 +277,7 @@ class VectorTables:
         known = self._cache.get((name, column))
         if known is None or known[0] != version:
             rows = table.count_rows()
-            offsets = np.unique(np.linspace(0, rows - 1, min(rows, sample)).astype(np.int64)) if rows else []
+            offsets = np.unique(np.linspace(0, max(rows - 1, 0), min(rows, sample)).astype(np.int64))
             taken = table.take_offsets([int(i) for i in offsets]).select([column]).to_arrow() if rows else table.head(0)
             known = (version, vectors_of(taken, column))
             self._cache[name, column] = known
@@ -304,7 +312,9 @@ class VectorTables:
                 break
         wanted = (level, modality, model_version)
         parts = ((name, name.split(_SEPARATOR, 2)) for name in names if name.count(_SEPARATOR) == 2)
-        return sorted(name for name, have in parts if all(want in (None, part) for want, part in zip(wanted, have, strict=True)))
+        return sorted(
+            name for name, have in parts if all(want in (None, part) for want, part in zip(wanted, have, strict=True))
+        )
 
     def _require(self, level: Level, modality: str, model_version: str) -> str:
         name = table_name(level, modality, model_version)
@@ -313,8 +323,8 @@ class VectorTables:
         others = self.model_versions(level, modality)
         if others:
             raise VersionMismatchError(
-                f"Cannot search {modality} {level} vectors of encoder {model_version}: expected one of the stored versions {others}, "
-                f"got {model_version!r}. Embed the scenes with that encoder, or ask with one of the stored ones."
+                f"Cannot search {modality} {level} vectors of encoder {model_version}: expected one of the stored versions "
+                f"{others}, got {model_version!r}. Embed the scenes with that encoder, or ask with one of the stored ones."
             )
         raise StaleError(
             f"Cannot read {modality} {level} vectors of encoder {model_version}: expected a table under {self.root}, got none. "
@@ -343,13 +353,23 @@ class VectorTables:
             return
         others = set(rows.column("scene_id").to_pylist()) - {scene_id}
         if others:
-            raise InputError(f"Cannot write {scene_id} to {name}: expected its rows only, got rows of {sorted(others)[:3]}. Write one scene a call.")
+            raise InputError(
+                f"Cannot write {scene_id} to {name}: expected its rows only, got rows of "
+                f"{sorted(others)[:3]}. Write one scene a call."
+            )
         keys = rows.column("key").to_pylist()
         if len(set(keys)) != len(keys) or None in keys:
-            raise InputError(f"Cannot write {scene_id} to {name}: expected unique keys, got {len(keys) - len(set(keys))} repeated. Merge the boxes.")
-        made_by = set(rows.column("model_version").to_pylist()) - {model_version} if "model_version" in rows.column_names else set()
+            raise InputError(
+                f"Cannot write {scene_id} to {name}: expected unique keys, got "
+                f"{len(keys) - len(set(keys))} repeated. Merge the boxes."
+            )
+        made_by = (
+            set(rows.column("model_version").to_pylist()) - {model_version} if "model_version" in rows.column_names else set()
+        )
         if made_by:
-            raise VersionMismatchError(f"Cannot write {scene_id} to {name}: expected vectors of {model_version}, got {sorted(map(str, made_by))}.")
+            raise VersionMismatchError(
+                f"Cannot write {scene_id} to {name}: expected vectors of {model_version}, got {sorted(map(str, made_by))}."
+            )
 
 
 def scalar_columns(*, vectors: Sequence[str] = ()) -> list[str]:
@@ -362,7 +382,9 @@ def _create_ann(table: Any, column: str, rows: int) -> None:
     sub_vectors = next(count for count in (dim // 8, dim // 4, dim // 2, dim) if count and dim % count == 0)
     partitions = max(16, int(np.sqrt(rows)))
     _LOG.info("building IVF_PQ on %s.%s: %d rows, %d partitions", table.name, column, rows, partitions)
-    table.create_index(metric="cosine", vector_column_name=column, num_partitions=partitions, num_sub_vectors=sub_vectors, index_type="IVF_PQ")
+    table.create_index(
+        metric="cosine", vector_column_name=column, num_partitions=partitions, num_sub_vectors=sub_vectors, index_type="IVF_PQ"
+    )
 
 
 def _index_facts(table: Any) -> dict[str, dict[str, Any]]:

@@ -81,7 +81,9 @@ def utc_text(moment: str, *, end_of_day: bool = False) -> str:
     try:
         parsed = datetime.fromisoformat(moment)
     except ValueError as error:
-        raise InputError(f"Cannot read time {moment!r}: expected ISO 8601, got {error}. Write it as 2024-05-01T10:30:00Z.") from error
+        raise InputError(
+            f"Cannot read time {moment!r}: expected ISO 8601, got {error}. Write it as 2024-05-01T10:30:00Z."
+        ) from error
     if end_of_day and len(moment) <= 10:
         parsed = parsed.replace(hour=23, minute=59, second=59, microsecond=999999)
     parsed = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
@@ -103,14 +105,17 @@ def conform_rows(rows: pa.Table, schema: pa.Schema | None = None) -> pa.Table:
     unknown, missing = names - {*SCALAR_COLUMNS, *VECTOR_COLUMNS}, {"key", "scene_id", "visual"} - names
     if unknown or missing:
         raise InputError(
-            f"Cannot store rows: expected the columns of `row_schema`, got unknown {sorted(unknown)} and missing {sorted(missing)}. "
+            f"Cannot store rows: expected the columns of `row_schema`, got unknown {sorted(unknown)} and missing "
+            f"{sorted(missing)}. "
             "Build them with proposal_rows or tile_rows."
         )
     dims = {name: vector_dim(rows.schema, name) for name in VECTOR_COLUMNS}
     schema = schema or row_schema(dims["visual"], dims["language"])
     wanted = {name: vector_dim(schema, name) for name in VECTOR_COLUMNS}
     if dims != wanted:
-        raise ShapeError(f"Cannot store rows: expected vectors of length {wanted}, got {dims}. Write them under their own model version.")
+        raise ShapeError(
+            f"Cannot store rows: expected vectors of length {wanted}, got {dims}. Write them under their own model version."
+        )
     columns = []
     for field in schema:
         if field.name not in names:
@@ -130,7 +135,9 @@ def vector_dim(schema: pa.Schema, column: str) -> int:
         return 0
     kind = schema.field(column).type
     if not pa.types.is_fixed_size_list(kind):
-        raise ShapeError(f"Cannot use column {column}: expected fixed size lists of float32, got {kind}. Build it with vector_array.")
+        raise ShapeError(
+            f"Cannot use column {column}: expected fixed size lists of float32, got {kind}. Build it with vector_array."
+        )
     return int(kind.list_size)
 
 
@@ -156,11 +163,16 @@ def vectors_of(rows: pa.Table, column: str) -> NDArray[np.float32]:
         InputError: If the rows have no such vectors.
     """
     if column not in rows.column_names:
-        raise InputError(f"Cannot read {column} vectors: expected such a column, got rows without. Embed with an encoder that has that tower.")
+        raise InputError(
+            f"Cannot read {column} vectors: expected such a column, got rows without. Embed with an encoder "
+            "that has that tower."
+        )
     dim = vector_dim(rows.schema, column)
     array = rows.column(column).combine_chunks()
     if array.null_count:
-        raise InputError(f"Cannot read {column} vectors: expected one a row, got {array.null_count} nulls. Embed the scene again.")
+        raise InputError(
+            f"Cannot read {column} vectors: expected one a row, got {array.null_count} nulls. Embed the scene again."
+        )
     return np.asarray(array.flatten().to_numpy(zero_copy_only=False), dtype=np.float32).reshape(-1, dim)
 
 
@@ -211,19 +223,22 @@ def _scene_columns(scene: SceneRecord, n: int, model_version: str, proposer_vers
 def _place_columns(scene: SceneRecord, boxes_n4: NDArray[np.float32]) -> dict[str, pa.Array]:
     n = len(boxes_n4)
     box_columns = {name: pa.array(boxes_n4[:, i].astype(np.float32)) for i, name in enumerate(("x0", "y0", "x1", "y1"))}
-    if scene.georeference == "none" or n == 0:
-        empty = {"lon": pa.nulls(n, pa.float64()), "lat": pa.nulls(n, pa.float64()), "geohash": _constant("", n, pa.string())}
-        return {**box_columns, **empty}
-    from ovd_platform.geometry.footprint import pixel_to_lonlat
+    from ovd_platform.geometry.footprint import has_lonlat, pixel_to_lonlat
     from ovd_platform.geometry.geohash import encode
 
+    if not has_lonlat(scene) or n == 0:
+        empty = {"lon": pa.nulls(n, pa.float64()), "lat": pa.nulls(n, pa.float64()), "geohash": _constant("", n, pa.string())}
+        return {**box_columns, **empty}
     centres_xy = (boxes_n4[:, :2].astype(np.float64) + boxes_n4[:, 2:]) / 2
     lonlat_n2 = np.asarray(pixel_to_lonlat(scene, centres_xy), dtype=np.float64)
+    nowhere_n = np.atleast_1d(~np.isfinite(lonlat_n2).all(axis=1))
+    lon_n = (lonlat_n2[:, 0] + 180.0) % 360.0 - 180.0
+    hashes = ["" if bad else encode(float(lon), float(lat)) for bad, (lon, lat) in zip(nowhere_n, lonlat_n2, strict=True)]
     return {
         **box_columns,
-        "lon": pa.array((lonlat_n2[:, 0] + 180.0) % 360.0 - 180.0),
-        "lat": pa.array(lonlat_n2[:, 1]),
-        "geohash": pa.array([encode(float(lon), float(lat)) for lon, lat in lonlat_n2], pa.string()),
+        "lon": pa.array(lon_n, mask=nowhere_n),
+        "lat": pa.array(lonlat_n2[:, 1], mask=nowhere_n),
+        "geohash": pa.array(hashes, pa.string()),
     }
 
 

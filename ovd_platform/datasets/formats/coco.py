@@ -1,4 +1,4 @@
-"""COCO JSON labels: boxes, polygons, run-length masks. Belongs here: parsing and writing; tile-level COCO is `datasets.coco`."""
+"""COCO JSON labels: boxes, polygons, run-length masks. Belongs here: parsing, writing; tile-level COCO is `datasets.coco`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -90,7 +90,7 @@ def decode_rle(segmentation: Mapping[str, Any]) -> NDArray[np.bool_]:
 
 
 def _decompress(counts: str | bytes) -> list[int]:
-    """Runs of a compressed code: 5 bits a character, continuation bit 32, from the third run on relative to the one two before."""
+    """Runs of a compressed code: 5 bits a character, bit 32 continues, from the third run on relative to the one two before."""
     text = counts.encode() if isinstance(counts, str) else counts
     runs: list[int] = []
     value = shift = 0

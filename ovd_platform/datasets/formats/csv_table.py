@@ -12,7 +12,12 @@ from ovd_platform.records.annotation import Annotation
 
 IMAGE_COLUMNS = ("image_id", "image", "scene_id", "scene", "file_name", "filename", "file", "image_path")
 CLASS_COLUMNS = ("class", "class_name", "label", "category", "name")
-_BOX_COLUMNS = (("xmin", "ymin", "xmax", "ymax"), ("x0", "y0", "x1", "y1"), ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
+_BOX_COLUMNS = (
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x0", "y0", "x1", "y1"),
+    ("x1", "y1", "x2", "y2"),
+    ("left", "top", "right", "bottom"),
+)
 _GEOMETRY_COLUMNS = ("geometry", "polygon", "corners", "corners_px")
 _TRUNCATED = ("truncated_", "truncated-", "truncated ")
 

@@ -18,8 +18,8 @@ class ImportedLabel:
         reference: What the file calls the scene.
         class_name: As spelt in the file; "" if the file states none.
         corners: Ring without the repeated last corner; one corner is a point.
-        frame: ``pixel``; ``normalised`` by width and height; ``lonlat`` degrees; ``crs`` coordinates of `crs`; ``auto``: degrees
-            if the scene is georeferenced, else pixels.
+        frame: ``pixel``; ``normalised`` by width and height; ``lonlat`` degrees; ``crs`` coordinates of `crs`; ``auto``:
+            degrees if the scene is georeferenced, else pixels.
         crs: Authority string for the frame ``crs``.
         difficult: Marked difficult, crowd, ignored or truncated.
         note: What the reader had to decide; "" if nothing.

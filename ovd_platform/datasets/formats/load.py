@@ -79,7 +79,8 @@ def _label_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     names = set(yolo.NAME_FILES)
-    return sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.name not in names and file.is_file())
+    files = (file for file in path.rglob("*") if file.is_file() and file.name not in names)
+    return sorted(file for file in files if file.suffix.lower() in SUFFIXES)
 
 
 def _load_file(
@@ -111,7 +112,7 @@ def parse_file(path: Path) -> ImportedFile:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"Cannot read labels from {path}: expected UTF-8 text, got {error}. Export the labels again.") from error
+        raise DataError(f"Cannot read labels from {path}: expected UTF-8 text, got {error}. Export them again.") from error
     kind = path.suffix.lower()
     if kind in (".json", ".geojson"):
         return _parse_json(text, path)

@@ -1,0 +1,127 @@
+"""Numbers that tell images of different kinds apart. Belongs here: measuring pixels; deciding on a kind is kind's."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovd_platform.errors import ShapeError
+
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStatistics:
+    """What was measured on one image; all fractions in [0, 1].
+
+    Attributes:
+        flat: Pixels whose right and lower neighbours differ by at most one of 255 levels.
+        palette: Pixels that have one of the eight commonest colours (five bits a channel).
+        white: Pixels lighter than 245 of 255 in every channel.
+        saturation: Mean of (max - min) over channels.
+        contrast: Standard deviation of the brightness.
+        tilt: Brightness of the top third minus that of the bottom third, over the contrast (a sky makes it large).
+        uneven: Spread of the local contrast over an 8 x 8 grid, over its mean (blur beside sharp objects makes it large).
+        vertical: Share of gradients that are nearer to vertical or horizontal than to a diagonal.
+        noise: Mean gradient of neighbouring pixels over the contrast (speckle makes it large).
+        grey: All channels equal.
+    """
+
+    flat: float
+    palette: float
+    white: float
+    saturation: float
+    contrast: float
+    tilt: float
+    uneven: float
+    vertical: float
+    noise: float
+    grey: bool
+
+
+def unit_image(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Pixels as float32 in [0, 1], shape (H, W, 3); deep images are stretched between their 1st and 99th percentile.
+
+    Args:
+        array: Shape (H, W) or (H, W, 3), uint8 or uint16.
+
+    Raises:
+        ShapeError: If it has another shape.
+    """
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
+        raise ShapeError(f"Cannot measure an image: expected (H, W) or (H, W, 3), got {array.shape}. Convert it first.")
+    image = array.astype(np.float32)
+    if array.dtype == np.uint16:
+        low, high = np.percentile(image, (1, 99))
+        image = np.clip((image - low) / max(high - low, 1.0), 0, 1)
+    else:
+        image /= 255
+    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+
+
+def brightness(image_hwc: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Luma of an image in [0, 1], shape (H, W)."""
+    luma: NDArray[np.float32] = image_hwc @ _LUMA
+    return luma
+
+
+def shrunk(grey_hw: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+    """Mean over a grid of equal cells; images smaller than the grid are repeated first.
+
+    Args:
+        grey_hw: Shape (H, W), float32.
+        rows: Rows of the result.
+        columns: Columns of the result.
+
+    Returns:
+        New array, shape (rows, columns), float32.
+    """
+    factor_h, factor_w = -(-rows // grey_hw.shape[0]), -(-columns // grey_hw.shape[1])
+    big = np.repeat(np.repeat(grey_hw, factor_h, axis=0), factor_w, axis=1)
+    top = np.linspace(0, big.shape[0], rows + 1).astype(int)
+    left = np.linspace(0, big.shape[1], columns + 1).astype(int)
+    sums = np.add.reduceat(np.add.reduceat(big.astype(np.float64), top[:-1], axis=0), left[:-1], axis=1)
+    counts = np.diff(top)[:, None] * np.diff(left)[None, :]
+    return np.asarray(sums / counts, dtype=np.float32)
+
+
+def measure(array: NDArray[Any], max_side_px: int = 768) -> ImageStatistics:
+    """Statistics of an image.
+
+    Args:
+        array: Shape (H, W) or (H, W, 3), uint8 or uint16, at least 4 px on each side.
+        max_side_px: Only the middle of larger images is measured, at native pixels.
+    """
+    top, left = (max(0, (size - max_side_px) // 2) for size in array.shape[:2])
+    image = unit_image(array[top : top + max_side_px, left : left + max_side_px])
+    grey_hw = brightness(image)
+    contrast = float(grey_hw.std())
+    right, down = np.abs(np.diff(grey_hw, axis=1))[:-1], np.abs(np.diff(grey_hw, axis=0))[:, :-1]
+    still = np.maximum(right, down) <= 1.5 / 255
+    codes = (image * 31).astype(np.int32) @ np.array([1024, 32, 1], dtype=np.int32)
+    counts = np.sort(np.bincount(codes.ravel(), minlength=8))[::-1]
+    third = max(1, grey_hw.shape[0] // 3)
+    spread = image.max(axis=2) - image.min(axis=2)
+    strong = np.hypot(right, down) > 4 / 255
+    ratio = np.minimum(right, down)[strong] / np.maximum(right, down)[strong] if strong.any() else np.ones(1)
+    local = _local_contrast(grey_hw)
+    return ImageStatistics(
+        flat=float(still.mean()),
+        palette=float(counts[:8].sum() / codes.size),
+        white=float((image.min(axis=2) > 245 / 255).mean()),
+        saturation=float(spread.mean()),
+        contrast=contrast,
+        tilt=float((grey_hw[:third].mean() - grey_hw[-third:].mean()) / max(contrast, 1e-3)),
+        uneven=float(local.std() / max(local.mean(), 1e-4)),
+        vertical=float((ratio < 0.41).mean()),
+        noise=float((right.mean() + down.mean()) / 2 / max(contrast, 1e-3)),
+        grey=bool(spread.max() <= 3 / 255),
+    )
+
+
+def _local_contrast(grey_hw: NDArray[np.float32], cells: int = 8) -> NDArray[np.float32]:
+    rows, columns = min(cells, grey_hw.shape[0]), min(cells, grey_hw.shape[1])
+    mean = shrunk(grey_hw, rows, columns)
+    square = shrunk(grey_hw * grey_hw, rows, columns)
+    return np.asarray(np.sqrt(np.maximum(square - mean * mean, 0)), dtype=np.float32)

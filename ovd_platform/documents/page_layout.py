@@ -1,0 +1,195 @@
+"""What lies where on a page. Belongs here: text, images and drawings sorted into figures, marks and decoration; words are captions'."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ovd_platform.documents.captions import Caption, find_captions
+from ovd_platform.documents.drawings import Drawing, page_drawings, vector_regions
+from ovd_platform.documents.page_boxes import Box, box_area, centre, clipped, covered_fraction, grown
+from ovd_platform.documents.page_text import Paragraph, TextLine, page_lines, paragraphs
+from ovd_platform.documents.rasters import Placement, find_placements
+
+_MIN_SIDE_PX = 24
+_MIN_SIDE_PT = 22.0
+_MAX_ASPECT = 8.0
+_MARGIN_BAND = 0.09
+
+
+@dataclass(frozen=True, slots=True)
+class PageLayout:
+    """Everything found on one page.
+
+    Attributes:
+        page: 0-based.
+        bounds: The page in points.
+        lines: Printed lines.
+        captions: Captions among them.
+        placements: Embedded images.
+        drawings: Painted paths and annotations.
+        paragraphs: Text blocks.
+    """
+
+    page: int
+    bounds: Box
+    lines: list[TextLine]
+    captions: list[Caption]
+    placements: list[Placement]
+    drawings: list[Drawing]
+    paragraphs: list[Paragraph]
+
+
+@dataclass(slots=True)
+class Figure:
+    """A figure before its pixels are read.
+
+    Attributes:
+        page: 0-based.
+        box: Page box in points.
+        placement: The embedded image, or None for a drawn figure.
+        certain: False for clusters that are kept only with a caption.
+        callouts: Lines over the image.
+        marks: Drawings over the image.
+        part: Number of the figure among those of its page with the same box (0 but for odd files).
+        scan: True if the image is the whole page.
+    """
+
+    page: int
+    box: Box
+    placement: Placement | None
+    certain: bool = True
+    callouts: list[TextLine] = field(default_factory=list)
+    marks: list[Drawing] = field(default_factory=list)
+    part: int = 0
+    scan: bool = False
+
+
+def read_layout(page: Any, extra_lines: Sequence[TextLine] = ()) -> PageLayout:
+    """Collect a page's text, images and drawings.
+
+    Args:
+        page: An open PyMuPDF page; its rotation is taken out first, so boxes are as people see them.
+        extra_lines: Lines an optical character recogniser read, in page points.
+    """
+    if page.rotation:
+        page.remove_rotation()
+    rect = page.rect
+    bounds = (float(rect.x0), float(rect.y0), float(rect.x1), float(rect.y1))
+    lines = [*page_lines(page), *extra_lines]
+    number = int(page.number)
+    return PageLayout(
+        number, bounds, lines, find_captions(lines), find_placements(page), page_drawings(page), paragraphs(lines, number)
+    )
+
+
+def repeated_images(layouts: Sequence[PageLayout]) -> set[str]:
+    """Digests of images that decorate a document: on three pages, or on two in the margins, or five times on one page."""
+    pages: dict[str, set[int]] = {}
+    most: Counter[str] = Counter()
+    marginal: set[str] = set()
+    for layout in layouts:
+        on_page = Counter(placement.digest for placement in layout.placements)
+        most |= on_page
+        for placement in layout.placements:
+            pages.setdefault(placement.digest, set()).add(layout.page)
+            if _in_margin(placement.box, layout.bounds):
+                marginal.add(placement.digest)
+    return {
+        digest for digest, where in pages.items() if len(where) >= 3 or (len(where) == 2 and digest in marginal) or most[digest] >= 5
+    }
+
+
+def _in_margin(box: Box, bounds: Box) -> bool:
+    height = bounds[3] - bounds[1]
+    return box[3] < bounds[1] + _MARGIN_BAND * height or box[1] > bounds[3] - _MARGIN_BAND * height
+
+
+def page_figures(layout: PageLayout, repeated: set[str]) -> tuple[list[Figure], Counter[str]]:
+    """Sort a page's images and drawings into figures, with what was left out and why.
+
+    Args:
+        layout: The page.
+        repeated: Digests of decorations (`repeated_images`).
+
+    Returns:
+        Figures in reading order, and counts by reason of what is no figure.
+    """
+    figures, small, dropped = _standalone(layout, repeated)
+    pieces: list[tuple[Box, bool]] = [(box, True) for box in small]
+    for drawing in layout.drawings:
+        owner = next((figure for figure in figures if not figure.scan and covered_fraction(drawing.box, figure.box) >= 0.4), None)
+        if owner is None:
+            pieces.append((drawing.box, drawing.slanted))
+        elif covered_fraction(owner.box, grown(drawing.box, 1.5)) < 0.98:  # a frame around the image marks nothing in it
+            owner.marks.append(drawing)
+    captioned = {line for caption in layout.captions for line in caption.lines}
+    free = [line for line in layout.lines if line not in captioned]
+    for region in vector_regions(pieces, free, layout.bounds):
+        box = clipped(region.box, layout.bounds)
+        if not any(covered_fraction(figure.box, box) > 0.9 or covered_fraction(box, figure.box) > 0.6 for figure in figures):
+            figures.append(Figure(layout.page, box, None, region.certain))
+    _collect_callouts(figures, free)
+    _number_parts(figures)
+    return figures, dropped
+
+
+def _standalone(layout: PageLayout, repeated: set[str]) -> tuple[list[Figure], list[Box], Counter[str]]:
+    figures: list[Figure] = []
+    small: list[Box] = []
+    dropped: Counter[str] = Counter()
+    for placement in layout.placements:
+        box = clipped(placement.box, layout.bounds)
+        reason = _no_figure(placement, box, layout, repeated)
+        if reason == "small":
+            small.append(box)
+        elif reason:
+            dropped[reason] += 1
+        elif any(placement.digest == other.placement.digest and box == other.box for other in figures if other.placement):
+            dropped["drawn twice"] += 1
+        else:
+            scan = box_area(box) > 0.7 * box_area(layout.bounds)
+            figures.append(Figure(layout.page, box, placement, scan=scan))
+    if small:
+        dropped["small image"] += len(small)
+    return figures, small, dropped
+
+
+def _no_figure(placement: Placement, box: Box, layout: PageLayout, repeated: set[str]) -> str:
+    """Why an image is no figure of its own; "" if it is one."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    rows = placement.height_px + sum(strip.height_px for strip in placement.strips)
+    if width <= 0 or height <= 0:
+        return "off the page"
+    if placement.stencil:
+        return "stencil"
+    whole = width * height > 0.7 * box_area(layout.bounds)
+    if min(placement.width_px, rows) < _MIN_SIDE_PX or (min(width, height) < _MIN_SIDE_PT and not whole):
+        return "small"
+    if placement.digest in repeated:
+        return "repeated decoration"
+    if max(width / height, height / width) > _MAX_ASPECT:
+        return "banner or rule"
+    if _in_margin(placement.box, layout.bounds):
+        return "in the page margin"
+    letters = sum(len(line.text) for line in layout.lines if covered_fraction(line.box, box) > 0.5)
+    if whole and letters > 400:
+        return "page background"
+    return ""
+
+
+def _collect_callouts(figures: Sequence[Figure], lines: Sequence[TextLine]) -> None:
+    """A line belongs to the smallest figure its middle lies in."""
+    for line in lines:
+        x, y = centre(line.box)
+        inside = [figure for figure in figures if figure.box[0] <= x <= figure.box[2] and figure.box[1] <= y <= figure.box[3]]
+        if inside:
+            min(inside, key=lambda figure: box_area(figure.box)).callouts.append(line)
+
+
+def _number_parts(figures: Sequence[Figure]) -> None:
+    seen: Counter[tuple[int, ...]] = Counter()
+    for figure in figures:
+        key = tuple(round(value) for value in figure.box)
+        figure.part = seen[key]
+        seen[key] += 1

@@ -1,0 +1,90 @@
+"""Documents: PDF buckets -> pairs -> the pair dataset the domain CLIP is trained on."""
+
+import shutil
+from collections import defaultdict
+from pathlib import Path
+
+from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current_or_none, partitions_of, version_of
+from ovd_platform.flow.workspace import Workspace
+from ovd_platform.records.pair import Pair
+from ovd_platform.stores.home import content_hash, file_hash, write_json
+
+BUCKETS = 64
+
+
+def documents_by_bucket(ws: Workspace) -> dict[str, list[Path]]:
+    """Documents of the workspace by bucket name (``00`` .. ``63``); empty buckets are left out."""
+    from ovd_platform.documents.extract import document_id
+    from ovd_platform.documents.buckets import document_bucket
+
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in ws.document_files():
+        found[bucket_name(document_bucket(document_id(path), BUCKETS))].append(path)
+    return dict(found)
+
+
+def bucket_name(number: int) -> str:
+    """Partition key of a bucket."""
+    return f"{number:02d}"
+
+
+def _pairs_inputs(ws: Workspace, modality: str, bucket: str) -> Inputs:
+    return {path.name: file_hash(path) for path in documents_by_bucket(ws).get(bucket, [])}
+
+
+def _build_pairs(task: Task) -> Built:
+    import pyarrow.parquet as pq
+
+    from ovd_platform.documents.extract import extract_document_guarded
+    from ovd_platform.documents.pairs import pairs_to_table
+
+    images = task.folder / "images"
+    images.mkdir()
+    outcomes = [extract_document_guarded(path, images) for path in documents_by_bucket(task.ws).get(task.partition, [])]
+    pairs = [pair for outcome in outcomes for pair in outcome.pairs]
+    pq.write_table(pairs_to_table(pairs), task.folder / "pairs.parquet")
+    failed = {outcome.document_id: outcome.error for outcome in outcomes if outcome.error}
+    write_json(
+        task.folder / "documents.json",
+        [
+            {"document": one.document_id, "version": one.version, "pages": one.pages, "pairs": len(one.pairs), "error": one.error}
+            for one in outcomes
+        ],
+    )
+    return Built({"documents": len(outcomes), "pairs": len(pairs), "failed": len(failed), "errors": "; ".join(map(str, failed.values()))})
+
+
+PDF_PAIRS = Stage("pdf_pairs", "1", _pairs_inputs, _build_pairs)
+
+
+def _dataset_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
+    return {bucket: version_of(ws, "shared", "pdf_pairs", bucket) for bucket in partitions_of(ws, "shared", "pdf_pairs")}
+
+
+def _build_dataset(task: Task) -> Built:
+    import pyarrow.parquet as pq
+
+    from ovd_platform.documents.pairs import build_pair_dataset, pairs_from_table, pairs_to_table
+
+    images = task.folder / "images"
+    images.mkdir()
+    pairs: list[Pair] = []
+    for bucket in task.inputs:
+        output = current_or_none(task.ws, "shared", "pdf_pairs", bucket)
+        if output is None:
+            continue
+        pairs += pairs_from_table(pq.read_table(output.folder / "pairs.parquet"))
+        shutil.copytree(output.folder / "images", images, dirs_exist_ok=True)
+    dataset = build_pair_dataset(pairs, images)
+    pq.write_table(pairs_to_table(dataset.kept), task.folder / "pairs.parquet")
+    write_json(task.folder / "rejected.json", dataset.rejected)
+    counts: dict[str, int] = defaultdict(int)
+    for pair in dataset.kept:
+        counts[pair.modality] += 1
+    return Built(
+        {"pairs": len(dataset.kept), "rejected": len(dataset.rejected), **{f"pairs_{name}": n for name, n in counts.items()}},
+        version=content_hash(sorted(pair.pair_id for pair in dataset.kept)),
+    )
+
+
+PAIR_DATASET = Stage("pair_dataset", "1", _dataset_inputs, _build_dataset)

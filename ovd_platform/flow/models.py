@@ -1,0 +1,123 @@
+"""Which model versions a workspace uses, and the loaded models behind them (kept for the life of the process)."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ovd_platform.errors import StaleError
+from ovd_platform.flow.stage import current
+from ovd_platform.flow.workspace import Workspace
+from ovd_platform.stores.home import content_hash, read_json, write_json
+
+if TYPE_CHECKING:
+    from ovd_platform.detect.vocabulary import Vocabulary
+    from ovd_platform.embed.encoder import Encoder
+    from ovd_platform.propose.proposer import Proposer
+
+STARTER_FOLDER = Path(__file__).parent.parent / "starter"
+NO_MODEL = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """Weights shipped with the package, trained on the rendered world.
+
+    Attributes:
+        folder: Folder with weights and card, or None if this kind ships none.
+    """
+
+    folder: Path | None
+
+    @classmethod
+    def of(cls, kind: str) -> "Starter":
+        """Starter weights of a kind, for example ``optical-backbone``."""
+        folder = STARTER_FOLDER / kind
+        return cls(folder if (folder / "card.json").is_file() else None)
+
+    def state(self) -> dict[str, Any] | None:
+        """The tensors, float32, or None if this kind ships none."""
+        if self.folder is None:
+            return None
+        from ovd_platform.stores.models import load_model_dir
+
+        return load_model_dir(self.folder)[0]
+
+
+def released(ws: Workspace, modality: str) -> dict[str, str]:
+    """The promoted set: versions by component, with its own ``version``.
+
+    Raises:
+        StaleError: If nothing was released yet.
+    """
+    output = current(ws, modality, "release")
+    values: dict[str, str] = read_json(output.folder / "release.json")
+    return {**values, "version": output.version}
+
+
+def encoder_id(ws: Workspace, modality: str, backbone: str, clip: str) -> str:
+    """Version of the encoder made of a backbone and a domain CLIP (or `NO_MODEL`); remembered so that it can be loaded."""
+    version = content_hash("encoder", modality, backbone, clip)
+    path = ws.home.models / f"{modality}-encoder" / f"{version}.json"
+    if not path.is_file():
+        write_json(path, {"backbone": backbone, "domain_clip": clip})
+    return version
+
+
+def encoder(ws: Workspace, modality: str, version: str) -> "Encoder":
+    """The loaded encoder of a version."""
+    return _encoder(ws.home.models, modality, version)
+
+
+@lru_cache(maxsize=4)
+def _encoder(models: Path, modality: str, version: str) -> "Encoder":
+    from ovd_platform.embed.encoder import load_encoder
+    from ovd_platform.stores.models import load_model
+
+    parts = read_json(models / f"{modality}-encoder" / f"{version}.json")
+    backbone = load_model(models, f"{modality}-backbone", parts["backbone"])
+    clip = None
+    if parts["domain_clip"] != NO_MODEL:
+        clip = load_model(models, f"{modality}-domain_clip", parts["domain_clip"])
+    return load_encoder(backbone[0], clip[0] if clip else None, version=version)
+
+
+def proposer(ws: Workspace, modality: str, version: str) -> "Proposer":
+    """The loaded proposer of a version; SAR versions that begin with ``cfar`` are settings, not weights."""
+    rate = ws.config.propose.cfar_false_alarm_rate
+    return _proposer(ws.home.models, modality, version, rate)
+
+
+@lru_cache(maxsize=4)
+def _proposer(models: Path, modality: str, version: str, false_alarm_rate: float) -> "Proposer":
+    from ovd_platform.propose.cfar import CfarProposer
+    from ovd_platform.propose.light import LightProposer
+    from ovd_platform.stores.models import load_model
+
+    if version.startswith("cfar"):
+        return CfarProposer(false_alarm_rate=false_alarm_rate, version=version)
+    state, card = load_model(models, f"{modality}-proposer", version)
+    return LightProposer(state, card, version)
+
+
+def vocabulary(ws: Workspace) -> "Vocabulary":
+    """The current vocabulary."""
+    from ovd_platform.detect.vocabulary import load_vocabulary
+
+    return load_vocabulary(current(ws, "shared", "vocabulary").folder / "vocabulary.yaml")
+
+
+def calibration(ws: Workspace, modality: str, version: str) -> tuple[Any, Any]:
+    """Calibration of a version and the text vectors it was fitted with; (None, None) where nothing could be calibrated."""
+    import numpy as np
+
+    from ovd_platform.detect.calibration import load_calibration
+
+    if version == NO_MODEL:
+        return None, None
+    for folder in sorted((ws.home.stage(modality, "calibration") / "all").glob("*/")):
+        record = folder / "stage.json"
+        if record.is_file() and read_json(record)["version"] == version:
+            text = np.load(folder / "text_vectors.npy") if (folder / "text_vectors.npy").is_file() else None
+            return load_calibration(folder), text
+    raise StaleError(f"Cannot load calibration {version} of {modality}: expected it among the stage outputs. Run `ovd train`.")

@@ -1,0 +1,260 @@
+"""Per-scene stages: tiles, proposals, embeddings, detections, archive. One partition is one scene.
+
+Each function here reads what upstream stages stored, calls one library stage and stores what it returns.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ovd_platform.errors import StaleError
+from ovd_platform.flow import models
+from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, version_of
+from ovd_platform.flow.workspace import Workspace
+from ovd_platform.records.proposal import ProposalSet
+from ovd_platform.records.tile import TileRecord
+from ovd_platform.records.window import Window
+from ovd_platform.stores.home import content_hash, read_json, write_json
+
+if TYPE_CHECKING:
+    from ovd_platform.raster.radiometry import InstrumentProfile
+    from ovd_platform.raster.scene import Scene
+
+
+def open_registered(ws: Workspace, modality: str, scene_id: str) -> "Scene":
+    """Open a scene's pixels: the original while it exists, else its archive."""
+    from ovd_platform.raster.scene import open_scene
+
+    entry = ws.scene_entry(modality, scene_id)
+    uri = entry["archive"] if entry["state"] == "aged_off" else entry["record"]["uri"]
+    return open_scene(uri, scene_id=scene_id, version=entry["record"]["version"])
+
+
+# --- tiles -------------------------------------------------------------------------------------------------------------------
+
+
+def _tiles_inputs(ws: Workspace, modality: str, scene_id: str) -> Inputs:
+    return {"scene": ws.scene(modality, scene_id).version, "config": content_hash(ws.config.tiles.model_dump())}
+
+
+def _build_tiles(task: Task) -> Built:
+    import cv2
+
+    from ovd_platform.tiles.scan import scan_scene
+
+    settings = task.ws.config.tiles
+    with open_registered(task.ws, task.modality, task.partition) as scene:
+        scan = scan_scene(
+            scene,
+            core_px=settings.core_px,
+            halo_px=settings.halo_px,
+            min_valid_fraction=settings.min_valid_fraction,
+            min_edge_density=settings.min_edge_density,
+        )
+        record = scene.record
+    write_json(task.folder / "tiles.json", [asdict(tile) for tile in scan.tiles])
+    write_json(task.folder / "profile.json", scan.profile.to_dict())
+    thumbnail = np.asarray(scan.thumbnail_hwc)
+    cv2.imwrite(str(task.folder / "thumbnail.jpg"), thumbnail[..., ::-1])
+    kept = sum(tile.kept for tile in scan.tiles)
+    return Built(
+        {
+            "tiles": len(scan.tiles),
+            "tiles_kept": kept,
+            "screened_out": len(scan.tiles) - kept,
+            "megapixels": round(record.area_mpx, 3),
+            "bands": len(record.bands),
+            "bits": record.bits_effective or 0,
+            "instrument": record.instrument,
+            "rendered": record.rendered,
+        }
+    )
+
+
+TILES = Stage("tiles", "1", _tiles_inputs, _build_tiles)
+
+
+def load_tiles(ws: Workspace, modality: str, scene_id: str) -> list[TileRecord]:
+    """Tiles of a scene, kept and screened out."""
+    rows = read_json(current(ws, modality, "tiles", scene_id).folder / "tiles.json")
+    return [_tile_from_dict(row) for row in rows]
+
+
+def load_profile(ws: Workspace, modality: str, scene_id: str) -> "InstrumentProfile":
+    """Normalisation profile of a scene: exact percentiles of its own histogram."""
+    from ovd_platform.raster.radiometry import InstrumentProfile
+
+    return InstrumentProfile.from_dict(read_json(current(ws, modality, "tiles", scene_id).folder / "profile.json"))
+
+
+def _tile_from_dict(row: dict[str, Any]) -> TileRecord:
+    values = dict(row)
+    values["core"] = Window(**values["core"])
+    values["footprint_lonlat"] = tuple(tuple(point) for point in values["footprint_lonlat"])
+    return TileRecord(**values)
+
+
+# --- proposals ---------------------------------------------------------------------------------------------------------------
+
+
+def proposals_stage(proposer: str | None = None) -> Stage:
+    """The stage for one proposer version, or for the release's when None."""
+
+    def inputs(ws: Workspace, modality: str, scene_id: str) -> Inputs:
+        return {
+            "tiles": version_of(ws, modality, "tiles", scene_id),
+            "proposer": proposer or models.released(ws, modality)["proposer"],
+            "config": content_hash(ws.config.propose.model_dump()),
+        }
+
+    return Stage("proposals", "1", inputs, _build_proposals)
+
+
+def _build_proposals(task: Task) -> Built:
+    ws, settings = task.ws, task.ws.config.propose
+    proposer = models.proposer(ws, task.modality, task.inputs["proposer"])
+    tiles = load_tiles(ws, task.modality, task.partition)
+    profile = load_profile(ws, task.modality, task.partition)
+    with open_registered(ws, task.modality, task.partition) as scene:
+        area = scene.record.area_mpx
+        cap = max(settings.max_per_mpx, settings.min_per_scene / area)
+        found = proposer.propose(scene, tiles, profile, max_per_mpx=cap)
+    np.savez(
+        task.folder / "proposals.npz",
+        boxes_scene_xyxy=found.boxes_scene_xyxy,
+        objectness_n=found.objectness_n,
+        tile_index_n=found.tile_index_n,
+        proposer=np.array(found.proposer),
+    )
+    objectness = found.objectness_n
+    return Built(
+        {
+            "proposals": len(found),
+            "proposals_per_mpx": round(len(found) / area, 2),
+            "objectness_median": float(np.median(objectness)) if len(found) else 0.0,
+            "proposer": found.proposer,
+        }
+    )
+
+
+def load_proposals(folder: Path, scene_id: str) -> ProposalSet:
+    """Proposals from a stage output's folder."""
+    with np.load(folder / "proposals.npz") as data:
+        return ProposalSet(
+            scene_id, data["boxes_scene_xyxy"], data["objectness_n"], data["tile_index_n"], str(data["proposer"])
+        )
+
+
+# --- embeddings --------------------------------------------------------------------------------------------------------------
+
+
+def embeddings_stage(proposer: str | None = None, encoder: str | None = None) -> Stage:
+    """The stage for one pair of proposer and encoder versions, or for the release's where None."""
+    proposals = proposals_stage(proposer)
+
+    def inputs(ws: Workspace, modality: str, scene_id: str) -> Inputs:
+        return {
+            "scene": ws.scene(modality, scene_id).version,
+            "proposals": proposals.key(ws, modality, scene_id),
+            "encoder": encoder or models.released(ws, modality)["encoder"],
+        }
+
+    return Stage("embeddings", "1", inputs, _build_embeddings)
+
+
+def _build_embeddings(task: Task) -> Built:
+    import pyarrow.parquet as pq
+
+    from ovd_platform.stores.vector_rows import proposal_rows, tile_rows
+
+    ws, modality, scene_id = task.ws, task.modality, task.partition
+    folder = ws.home.stage(modality, "proposals") / scene_id / task.inputs["proposals"]
+    if not folder.is_dir():
+        raise StaleError(f"Cannot embed {scene_id}: expected its proposals, found none. Materialize {modality}/proposals first.")
+    proposals = load_proposals(folder, scene_id)
+    encoder = models.encoder(ws, modality, task.inputs["encoder"])
+    tiles = load_tiles(ws, modality, scene_id)
+    profile = load_profile(ws, modality, scene_id)
+    with open_registered(ws, modality, scene_id) as scene:
+        visual, language = encoder.embed_boxes(scene, proposals.boxes_scene_xyxy, profile)
+        tile_visual, tile_language = encoder.embed_tiles(scene, [tile for tile in tiles if tile.kept], profile)
+    record, version = ws.scene(modality, scene_id), task.inputs["encoder"]
+    kept = [tile for tile in tiles if tile.kept]
+    rows = proposal_rows(record, proposals, tiles, visual, language, version)
+    level = tile_rows(record, kept, tile_visual, tile_language, version)
+    pq.write_table(rows, task.folder / "proposals.parquet", compression="zstd")
+    pq.write_table(level, task.folder / "tiles.parquet", compression="zstd")
+    return Built({"proposal_vectors": rows.num_rows, "tile_vectors": level.num_rows, "encoder": version})
+
+
+def publish_embeddings(ws: Workspace, modality: str, scene_id: str) -> int:
+    """Put the current embeddings of a scene into the search tables, replacing what was there in one commit a table.
+
+    Returns:
+        Rows in the tables for this scene.
+    """
+    import pyarrow.parquet as pq
+
+    from ovd_platform.stores.tables import VectorTables
+
+    output = current(ws, modality, "embeddings", scene_id)
+    tables = VectorTables(ws.home.tables)
+    encoder = output.inputs["encoder"]
+    total = 0
+    for level, name in (("tile", "tiles.parquet"), ("proposal", "proposals.parquet")):
+        rows = pq.read_table(output.folder / name)
+        tables.replace_scene(level, modality, encoder, scene_id, rows)
+        total += rows.num_rows
+    return total
+
+
+def load_rows(folder: Path) -> Any:
+    """Proposal rows (pyarrow table) of an embeddings output."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(folder / "proposals.parquet")
+
+
+# --- detections --------------------------------------------------------------------------------------------------------------
+
+
+def _detections_inputs(ws: Workspace, modality: str, scene_id: str) -> Inputs:
+    release = models.released(ws, modality)
+    return {
+        "embeddings": version_of(ws, modality, "embeddings", scene_id),
+        "vocabulary": version_of(ws, "shared", "vocabulary"),
+        "calibration": release["calibration"],
+        "release": release["version"],
+    }
+
+
+def _build_detections(task: Task) -> Built:
+    import pyarrow.parquet as pq
+
+    from ovd_platform.detect.detect import detect_scene
+    from ovd_platform.detect.export import detections_to_table, write_geojson, write_geoparquet
+
+    ws, modality, scene_id = task.ws, task.modality, task.partition
+    embedded = current(ws, modality, "embeddings", scene_id)
+    record = ws.scene(modality, scene_id)
+    vocabulary = models.vocabulary(ws)
+    calibration, text_vectors = models.calibration(ws, modality, task.inputs["calibration"])
+    found = (
+        detect_scene(load_rows(embedded.folder), record, vocabulary, calibration, text_vectors, task.inputs["release"])
+        if calibration is not None
+        else []
+    )
+    pq.write_table(detections_to_table(found), task.folder / "detections.parquet")
+    write_geojson(found, record, task.folder / "detections.geojson")
+    write_geoparquet(found, record, task.folder / "detections.geoparquet")
+    accepted = [detection for detection in found if detection.accepted]
+    counts: dict[str, int] = {}
+    for detection in accepted:
+        counts[detection.class_name] = counts.get(detection.class_name, 0) + 1
+    return Built({"detections": len(found), "accepted": len(accepted), "classes": json.dumps(counts, sort_keys=True)})
+
+
+DETECTIONS = Stage("detections", "1", _detections_inputs, _build_detections)

@@ -1,0 +1,274 @@
+"""Training stages: shards, backbone, domain CLIP, proposer. They run on request, never because one scene arrived."""
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovd_platform.flow.documents import PAIR_DATASET
+from ovd_platform.flow.labels import load_coco, load_split, make_split, training_annotations
+from ovd_platform.flow.models import NO_MODEL, Starter
+from ovd_platform.flow.scenes import load_profile, open_registered
+from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, current_or_none, version_of
+from ovd_platform.flow.workspace import Workspace
+from ovd_platform.stores.home import content_hash, write_json
+
+if TYPE_CHECKING:
+    from ovd_platform.raster.radiometry import InstrumentProfile
+    from ovd_platform.raster.scene import Scene
+
+__all__ = ["BACKBONE", "DOMAIN_CLIP", "PAIR_DATASET", "PROPOSER", "TRAINING_SHARDS"]
+
+
+def _opened(ws: Workspace, modality: str, scene_ids: list[str], stack: ExitStack) -> "list[tuple[Scene, InstrumentProfile]]":
+    return [
+        (stack.enter_context(open_registered(ws, modality, scene_id)), load_profile(ws, modality, scene_id))
+        for scene_id in scene_ids
+    ]
+
+
+# --- shards ------------------------------------------------------------------------------------------------------------------
+
+
+def _shards_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
+    learn = ws.config.learn
+    return {
+        "scene_manifest": version_of(ws, modality, "scene_manifest"),
+        "config": content_hash(learn.chips_per_scene, learn.chip_px, ws.config.split.model_dump(), ws.config.seed),
+    }
+
+
+def _build_shards(task: Task) -> Built:
+    from ovd_platform.learn.chips import sample_chips
+
+    ws, learn = task.ws, task.ws.config.learn
+    split = make_split(ws, task.modality)
+    write_json(task.folder / "split.json", split.to_dict())
+    with ExitStack() as stack:
+        scenes = _opened(ws, task.modality, sorted(split.train), stack)
+        shard = sample_chips(scenes, per_scene=learn.chips_per_scene, chip_px=learn.chip_px, seed=ws.config.seed)
+    shard.save(task.folder / "chips.npz")
+    return Built(
+        {
+            "chips": len(shard),
+            "train_scenes": len(split.train),
+            "calibration_scenes": len(split.calibration),
+            "test_scenes": len(split.test),
+            "notes": "; ".join(split.notes),
+        }
+    )
+
+
+TRAINING_SHARDS = Stage("training_shards", "1", _shards_inputs, _build_shards)
+
+
+# --- backbone ----------------------------------------------------------------------------------------------------------------
+
+
+def _backbone_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
+    learn = ws.config.learn
+    return {
+        "training_shards": version_of(ws, modality, "training_shards"),
+        "annotations": version_of(ws, modality, "annotations"),
+        "config": content_hash(learn.backbone_minutes, learn.regions_minutes, learn.init, ws.config.seed),
+    }
+
+
+def _build_backbone(task: Task) -> Built:
+    from ovd_platform.learn.chips import ChipShard
+    from ovd_platform.learn.mae import train_backbone
+    from ovd_platform.stores.models import save_model
+
+    ws, learn = task.ws, task.ws.config.learn
+    starter = Starter.of(f"{task.modality}-backbone").state() if learn.init == "starter" else None
+    checkpoints = ws.home.stage(task.modality, "checkpoints") / f"backbone-{content_hash(dict(task.inputs))}"
+    facts: dict[str, Any] = {"init": "starter" if starter is not None else "scratch"}
+    state = starter
+    if learn.backbone_minutes > 0 or state is None:
+        shard = ChipShard.load(current(ws, task.modality, "training_shards").folder / "chips.npz")
+        trained = train_backbone(
+            shard,
+            minutes=max(learn.backbone_minutes, 0.1),
+            steps=None,
+            seed=ws.config.seed,
+            init_state=state,
+            checkpoint_dir=checkpoints,
+        )
+        state, facts = trained.state, {**facts, **_numbers(trained.card)}
+    labelled = training_annotations(ws, task.modality)
+    if learn.regions_minutes > 0 and labelled:
+        from ovd_platform.learn.regions import train_regions
+
+        with ExitStack() as stack:
+            scenes = _opened(ws, task.modality, sorted({one.scene_id for one in labelled}), stack)
+            regions = train_regions(scenes, labelled, state, minutes=learn.regions_minutes, steps=None, seed=ws.config.seed)
+        state, facts = regions.state, {**facts, **{f"regions_{name}": value for name, value in _numbers(regions.card).items()}}
+    card = {"recipe": {"init": facts["init"], "inputs": dict(task.inputs)}, "scores": facts, "rendered": ws.config.rendered}
+    version = save_model(ws.home.models, f"{task.modality}-backbone", state, card)
+    return Built(facts, version=version)
+
+
+BACKBONE = Stage("backbone", "1", _backbone_inputs, _build_backbone)
+
+
+# --- domain CLIP -------------------------------------------------------------------------------------------------------------
+
+
+def _clip_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
+    return {
+        "backbone": version_of(ws, modality, "backbone"),
+        "pair_dataset": version_of(ws, "shared", "pair_dataset"),
+        "config": content_hash(ws.config.learn.clip_minutes, ws.config.seed),
+    }
+
+
+def _build_clip(task: Task) -> Built:
+    from ovd_platform.learn.clip import train_clip
+    from ovd_platform.stores.models import load_model, save_model
+
+    ws = task.ws
+    images, texts = _load_pairs(ws, task.modality)
+    if len(images) < 8 or ws.config.learn.clip_minutes <= 0:
+        return Built({"pairs": len(images), "note": "too few pairs: search by text is off, search by example works"}, version=NO_MODEL)
+    backbone, _ = load_model(ws.home.models, f"{task.modality}-backbone", task.inputs["backbone"])
+    trained = train_clip(
+        images, texts, None, backbone, minutes=ws.config.learn.clip_minutes, steps=None, seed=ws.config.seed
+    )
+    facts = {"pairs": len(images), **_numbers(trained.card)}
+    card = {"recipe": {"inputs": dict(task.inputs)}, "scores": facts, "rendered": ws.config.rendered}
+    return Built(facts, version=save_model(ws.home.models, f"{task.modality}-domain_clip", trained.state, card))
+
+
+DOMAIN_CLIP = Stage("domain_clip", "1", _clip_inputs, _build_clip)
+
+
+def _load_pairs(ws: Workspace, modality: str) -> tuple[list[NDArray[np.float32]], list[list[str]]]:
+    """Images in [0, 1] (C, H, W) and their texts, for the pairs of one modality."""
+    import cv2
+    import pyarrow.parquet as pq
+
+    from ovd_platform.documents.pairs import pairs_from_table
+
+    folder = current(ws, "shared", "pair_dataset").folder
+    images, texts = [], []
+    for pair in pairs_from_table(pq.read_table(folder / "pairs.parquet")):
+        if pair.modality != modality:
+            continue
+        pixels = cv2.imread(str(folder / "images" / pair.image_path), cv2.IMREAD_UNCHANGED)
+        if pixels is None:
+            continue
+        top = float(np.iinfo(pixels.dtype).max)
+        bands = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels[..., 2::-1], -1, 0)
+        if len(bands) == 3 and np.array_equal(bands[0], bands[1]) and np.array_equal(bands[1], bands[2]):
+            bands = bands[:1]
+        images.append(np.ascontiguousarray(bands, dtype=np.float32) / top)
+        texts.append([text for text in (pair.caption, *pair.callouts) if text])
+    return images, texts
+
+
+# --- proposer ----------------------------------------------------------------------------------------------------------------
+
+
+def _proposer_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
+    learn = ws.config.learn
+    return {
+        "backbone": version_of(ws, modality, "backbone"),
+        "merged_dataset": version_of(ws, modality, "merged_dataset"),
+        "config": content_hash(learn.proposer_minutes, learn.init, ws.config.propose.cfar_false_alarm_rate, ws.config.seed),
+    }
+
+
+def _build_proposer(task: Task) -> Built:
+    from ovd_platform.stores.models import load_model_dir, save_model
+
+    ws, learn = task.ws, task.ws.config.learn
+    if task.modality == "sar":
+        rate = ws.config.propose.cfar_false_alarm_rate
+        return Built({"kind": "CFAR", "false_alarm_rate": rate}, version=f"cfar-{content_hash('os', rate)}")
+    starter = Starter.of("optical-proposer") if learn.init == "starter" else Starter(None)
+    boxes = _boxes_by_scene(ws, task.modality)
+    if boxes and learn.proposer_minutes > 0:
+        return _train_proposer(task, boxes, starter)
+    if starter.folder is None:
+        from ovd_platform.errors import StaleError
+
+        raise StaleError(
+            "Cannot make a proposer: expected labels to train on or starter weights, got neither. "
+            "Name label files in ovd.yaml, or set `learn.init: starter`."
+        )
+    state, card = load_model_dir(starter.folder)
+    version = save_model(ws.home.models, f"{task.modality}-proposer", state, card)
+    return Built({"kind": "starter", "note": "no labels: the weights shipped with the package"}, version=version)
+
+
+def _train_proposer(task: Task, boxes: dict[str, NDArray[np.float32]], starter: Starter) -> Built:
+    from ovd_platform.learn.proposer import train_proposer
+    from ovd_platform.stores.models import save_model
+
+    ws, learn = task.ws, task.ws.config.learn
+    checkpoints = ws.home.stage(task.modality, "checkpoints") / f"proposer-{content_hash(dict(task.inputs))}"
+    with ExitStack() as stack:
+        scenes = _opened(ws, task.modality, sorted(boxes), stack)
+        scenes, boxes = _with_synthetic(ws, task.modality, scenes, boxes, stack)
+        trained = train_proposer(
+            scenes, boxes, minutes=learn.proposer_minutes, steps=None, seed=ws.config.seed,
+            init_state=starter.state(), checkpoint_dir=checkpoints,
+        )  # fmt: skip
+    facts = {"kind": "trained", "scenes": len(scenes), "boxes": int(sum(len(one) for one in boxes.values())), **_numbers(trained.card)}
+    card = {**trained.card, "rendered": ws.config.rendered, "inputs": dict(task.inputs)}
+    return Built(facts, version=save_model(ws.home.models, f"{task.modality}-proposer", trained.state, card))
+
+
+PROPOSER = Stage("proposer", "1", _proposer_inputs, _build_proposer)
+
+
+def _boxes_by_scene(ws: Workspace, modality: str) -> dict[str, NDArray[np.float32]]:
+    grouped: dict[str, list[tuple[float, float, float, float]]] = {}
+    for one in training_annotations(ws, modality):
+        if not one.difficult:
+            grouped.setdefault(one.scene_id, []).append(one.box_scene_xyxy)
+    return {scene_id: np.asarray(rows, dtype=np.float32) for scene_id, rows in grouped.items()}
+
+
+def _with_synthetic(
+    ws: Workspace,
+    modality: str,
+    scenes: "list[tuple[Scene, InstrumentProfile]]",
+    boxes: dict[str, NDArray[np.float32]],
+    stack: ExitStack,
+) -> "tuple[list[tuple[Scene, InstrumentProfile]], dict[str, NDArray[np.float32]]]":
+    """Add the synthetic tiles of the merged dataset, each with the profile of the scene its background came from."""
+    from ovd_platform.raster.scene import open_scene
+
+    merged = load_coco(ws, modality, "merged_dataset")
+    if merged is None:
+        return scenes, boxes
+    rows: dict[int, list[list[float]]] = {}
+    for entry in merged["annotations"]:
+        x, y, width, height = entry["bbox"]
+        rows.setdefault(entry["image_id"], []).append([x, y, x + width, y + height])
+    profiles = {scene.record.scene_id: profile for scene, profile in scenes}
+    more, more_boxes = list(scenes), dict(boxes)
+    for image in merged["images"]:
+        if not image["synthetic"] or image["id"] not in rows or image.get("scene_id") not in profiles:
+            continue
+        scene_id = f"synthetic-{image['id']}"
+        scene = stack.enter_context(open_scene(image["path"], scene_id=scene_id))
+        more.append((scene, profiles[image["scene_id"]]))
+        more_boxes[scene_id] = np.asarray(rows[image["id"]], dtype=np.float32)
+    return more, more_boxes
+
+
+def _numbers(card: dict[str, Any]) -> dict[str, Any]:
+    """Numeric facts of a model card, for metadata plots."""
+    flat = {**card, **card.get("scores", {})}
+    return {name: value for name, value in flat.items() if isinstance(value, int | float | str | bool) and name != "recipe"}
+
+
+def split_sides(ws: Workspace, modality: str) -> dict[str, list[str]]:
+    """Scene ids by side of the split; empty before anything was sampled for training."""
+    if current_or_none(ws, modality, "training_shards") is None:
+        return {"train": [], "calibration": [], "test": []}
+    split = load_split(ws, modality)
+    return {"train": list(split.train), "calibration": list(split.calibration), "test": list(split.test)}

@@ -1,0 +1,1 @@
+"""Pixels, metres and degrees: affine transforms, footprints, geohashes, boxes. No pixels are read here."""

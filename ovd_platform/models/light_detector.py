@@ -1,0 +1,220 @@
+"""The light class-agnostic detector: a small convolutional pyramid that finds object centres at stride 4.
+
+Belongs here: the network and the decoding of its maps into boxes. Does not belong here: losses and training (learn/proposer.py),
+reading tiles and merging seams (propose/light.py).
+
+Each cell of the stride-4 grid answers three questions: is an object's centre here (heatmap, after Zhou et al. 2019, "Objects as
+Points"), how far are its four edges (after Tian et al. 2019, "FCOS"), and how well will that box fit (quality, the expected IoU).
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ovd_platform.errors import InputError
+
+STRIDE_PX = 4
+"""Working-scale pixels per cell of the output grid."""
+
+PAD_PX = 32
+"""Chips are padded to a multiple of the deepest stride."""
+
+
+@dataclass(frozen=True)
+class LightDetectorConfig:
+    """Sizes of the network.
+
+    Attributes:
+        widths: Channels at strides 4, 8, 16 and 32.
+        blocks: Residual blocks at the same strides.
+        neck: Channels of the pyramid and of the head.
+    """
+
+    widths: tuple[int, int, int, int] = (40, 80, 144, 192)
+    blocks: tuple[int, int, int, int] = (1, 1, 1, 1)
+    neck: int = 64
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready mapping; `from_dict` is its inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "LightDetectorConfig":
+        """Inverse of `to_dict`."""
+        return cls(tuple(values["widths"]), tuple(values["blocks"]), int(values["neck"]))
+
+
+@dataclass(frozen=True)
+class DetectorMaps:
+    """What the network says, per cell of the stride-4 grid.
+
+    Attributes:
+        heat_bhw: Logit of "an object's centre lies in this cell", shape (B, H/4, W/4).
+        reach_b4hw: Distances from the cell's centre to left, top, right, bottom edge in working-scale pixels, positive.
+        quality_bhw: Logit of the expected IoU of the box.
+    """
+
+    heat_bhw: Tensor
+    reach_b4hw: Tensor
+    quality_bhw: Tensor
+
+
+def _conv_norm(cin: int, cout: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(cout))
+
+
+class _ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions and a shortcut; a stride averages the shortcut instead of dropping three pixels of four."""
+
+    def __init__(self, cin: int, cout: int, stride: int) -> None:
+        super().__init__()
+        self.first = _conv_norm(cin, cout, 3, stride)
+        self.second = _conv_norm(cout, cout)
+        steps: list[nn.Module] = [nn.AvgPool2d(stride)] if stride > 1 else []
+        if cin != cout:
+            steps.append(_conv_norm(cin, cout, 1))
+        self.shortcut = nn.Sequential(*steps)
+
+    def forward(self, x_bchw: Tensor) -> Tensor:
+        hidden = functional.relu(self.first(x_bchw))
+        return functional.relu(self.second(hidden) + self.shortcut(x_bchw))
+
+
+class BandAdapters(nn.Module):
+    """One linear map C -> 3 per known band count; an unknown count is averaged into all three.
+
+    Fresh adapters average as well: each of the three outputs starts as the mean over the bands for any count but three, where
+    it starts as the identity.
+
+    Args:
+        band_counts: Counts that get trainable weights.
+    """
+
+    def __init__(self, band_counts: tuple[int, ...]) -> None:
+        super().__init__()
+        self.maps = nn.ModuleDict({str(count): self._fresh(count) for count in sorted(set(band_counts))})
+
+    @staticmethod
+    def _fresh(count: int) -> nn.Conv2d:
+        layer = nn.Conv2d(count, 3, 1, bias=False)
+        with torch.no_grad():
+            weight = torch.eye(3) if count == 3 else torch.full((3, count), 1.0 / count)
+            layer.weight.copy_(weight[:, :, None, None])
+        return layer
+
+    def forward(self, x_bchw: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, 3, H, W)."""
+        key = str(x_bchw.shape[1])
+        if key in self.maps:
+            mapped: Tensor = self.maps[key](x_bchw)
+            return mapped
+        return x_bchw.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+
+
+class LightDetector(nn.Module):
+    """Class-agnostic centre-point detector for chips of any band count.
+
+    Args:
+        config: Sizes.
+        band_counts: Band counts that get an input adapter of their own.
+    """
+
+    def __init__(self, config: LightDetectorConfig | None = None, band_counts: tuple[int, ...] = (1, 3, 4)) -> None:
+        super().__init__()
+        self.config = config or LightDetectorConfig()
+        w4, w8, w16, w32 = self.config.widths
+        neck = self.config.neck
+        self.adapters = BandAdapters(band_counts)
+        self.stem = nn.Sequential(_conv_norm(3, 24, 3, 2), nn.ReLU(), _conv_norm(24, w4, 3, 2), nn.ReLU())
+        strides = (1, 2, 2, 2)
+        sources = (w4, w4, w8, w16)
+        self.stages = nn.ModuleList(
+            nn.Sequential(*[_ResidualBlock(cin if i == 0 else cout, cout, stride if i == 0 else 1) for i in range(count)])
+            for cin, cout, stride, count in zip(sources, self.config.widths, strides, self.config.blocks, strict=True)
+        )
+        self.laterals = nn.ModuleList(_conv_norm(width, neck, 1) for width in (w4, w8, w16, w32))
+        self.smooth8 = _conv_norm(neck, neck)
+        self.head = nn.Sequential(_conv_norm(neck, neck), nn.ReLU())
+        self.out = nn.Conv2d(neck, 6, 3, padding=1)
+        self._init_weights()
+
+    def _init_weights(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.kernel_size[0] > 1:
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.normal_(self.out.weight, std=0.01)
+        with torch.no_grad():
+            # Centres are rare (prior 1 %), a fresh box reaches 12 px each way, quality is even.
+            self.out.bias.copy_(torch.tensor([-4.6, 0.0, 0.0, 0.0, 0.0, 0.0]))
+
+    def forward(self, x_bchw: Tensor) -> DetectorMaps:
+        """Answer for normalised chips.
+
+        Args:
+            x_bchw: Normalised bands, shape (B, C, H, W), float; H and W multiples of 32; invalid pixels 0.
+
+        Returns:
+            Maps of shape (B, ., H/4, W/4).
+        """
+        if x_bchw.shape[-1] % PAD_PX or x_bchw.shape[-2] % PAD_PX:
+            raise InputError(
+                f"Cannot run the light detector on {tuple(x_bchw.shape)}: expected height and width in multiples of {PAD_PX}. "
+                "Pad the chip with zeros."
+            )
+        feature = self.stem((self.adapters(x_bchw) - 0.35) * 4.0)
+        levels = []
+        for stage, lateral in zip(self.stages, self.laterals, strict=True):
+            feature = stage(feature)
+            levels.append(lateral(feature))
+        down = levels[2] + _doubled(levels[3])
+        middle = functional.relu(self.smooth8(functional.relu(levels[1] + _doubled(down))))
+        out = self.out(self.head(functional.relu(levels[0] + _doubled(middle)))).float()
+        reach_b4hw = torch.exp(out[:, 1:5].clamp(-4.0, 4.0)) * (3.0 * STRIDE_PX)
+        return DetectorMaps(out[:, 0], reach_b4hw, out[:, 5])
+
+
+def _doubled(x_bchw: Tensor) -> Tensor:
+    return functional.interpolate(x_bchw, scale_factor=2.0, mode="nearest")
+
+
+def boxes_from_reach(reach_b4hw: Tensor) -> Tensor:
+    """Corners of the box every cell proposes.
+
+    Args:
+        reach_b4hw: Distances to left, top, right, bottom in pixels.
+
+    Returns:
+        Boxes x0, y0, x1, y1 in working-scale pixels of the chip, shape (B, 4, H/4, W/4).
+    """
+    height, width = reach_b4hw.shape[-2:]
+    xs = (torch.arange(width, device=reach_b4hw.device) + 0.5) * STRIDE_PX
+    ys = (torch.arange(height, device=reach_b4hw.device) + 0.5)[:, None] * STRIDE_PX
+    left, top, right, bottom = reach_b4hw.unbind(1)
+    return torch.stack([xs - left, ys - top, xs + right, ys + bottom], 1)
+
+
+def decode_maps(maps: DetectorMaps, *, top: int, floor: float = 0.02) -> list[tuple[Tensor, Tensor]]:
+    """Peaks of the heatmap as boxes.
+
+    Args:
+        maps: The network's answer for B chips.
+        top: At most this many peaks a chip.
+        floor: Peaks of lower objectness are dropped, [0, 1].
+
+    Returns:
+        Per chip: boxes x0, y0, x1, y1 in working-scale pixels, shape (N, 4), and objectness, shape (N,), falling; objectness
+        is the heat times the square root of the expected IoU.
+    """
+    heat = maps.heat_bhw.sigmoid()
+    peak = functional.max_pool2d(heat[:, None], 3, 1, 1)[:, 0] == heat
+    objectness = torch.where(peak, heat * maps.quality_bhw.sigmoid().sqrt(), 0.0).flatten(1)
+    boxes = boxes_from_reach(maps.reach_b4hw).flatten(2)
+    answers = []
+    for scores_n, boxes_4n in zip(objectness, boxes, strict=True):
+        values, index = scores_n.topk(min(top, len(scores_n)))
+        keep = values >= floor
+        answers.append((boxes_4n[:, index[keep]].T.contiguous(), values[keep]))
+    return answers

@@ -1,0 +1,223 @@
+"""The backbone: a small pre-norm vision transformer over any number of bands, and the heads that make unit vectors of it.
+
+Belongs here: `MultiBandViT`, `PoolHead`, `RegionModel` (backbone + visual head), states to and from half precision. Does not
+belong here: masking (mae), text (clip), training (learn).
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from ovd_platform.errors import DataError
+from ovd_platform.models.conditioning import MetadataFiLM
+from ovd_platform.models.stems import RGB_KEYS, AdapterInit, BandKey, SensorAdapter, WavelengthPatchEmbed
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class ViTConfig:
+    """Size of a backbone; travels inside its weights, so that a state alone can be loaded.
+
+    Attributes:
+        img_px: Side of the images it was trained at; other multiples of the patch work too.
+        patch_px: Side of a patch.
+        dim: Width of a token.
+        depth: Transformer blocks.
+        heads: Attention heads.
+    """
+
+    img_px: int = 64
+    patch_px: int = 8
+    dim: int = 192
+    depth: int = 6
+    heads: int = 3
+
+
+def sincos_positions(rows: int, cols: int, dim: int) -> Tensor:
+    """Fixed 2-D sine-cosine positions (He et al. 2022), shape (rows * cols, dim), float32."""
+    omega = 1.0 / 10000 ** (torch.arange(dim // 4, dtype=torch.float32) / (dim / 4))
+    y, x = torch.meshgrid(torch.arange(rows, dtype=torch.float32), torch.arange(cols, dtype=torch.float32), indexing="ij")
+    parts = [f(axis.flatten()[:, None] * omega) for axis in (y, x) for f in (torch.sin, torch.cos)]
+    return torch.cat(parts, dim=1)
+
+
+def transformer(dim: int, depth: int, heads: int) -> nn.TransformerEncoder:
+    """Pre-norm transformer blocks with GELU, batch first, no dropout."""
+    layer = nn.TransformerEncoderLayer(dim, heads, 4 * dim, 0.0, "gelu", batch_first=True, norm_first=True)
+    return nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+
+
+class MultiBandViT(nn.Module):
+    """Vision transformer whose stem takes any bands."""
+
+    def __init__(
+        self,
+        config: ViTConfig | None = None,
+        *,
+        stem: Literal["wavelength", "adapter"] = "wavelength",
+        adapter_bands: int = 3,
+        adapter_init: AdapterInit = "average",
+        metadata: bool = False,
+    ) -> None:
+        """Make the backbone.
+
+        Args:
+            config: Its size.
+            stem: ``wavelength`` takes any band count natively; ``adapter`` puts a `SensorAdapter` of ``adapter_bands`` in front and
+                feeds its three planes to the same stem as red, green, blue, so both start from the same weights.
+            adapter_bands: Bands of the instrument, for ``stem="adapter"``.
+            adapter_init: How the adapter starts.
+            metadata: Condition tokens on acquisition metadata (`MetadataFiLM`).
+        """
+        super().__init__()
+        config = config or ViTConfig()
+        self.register_buffer("config_numbers", torch.tensor(list(asdict(config).values()), dtype=torch.int64))
+        self.size = config
+        self.adapter = SensorAdapter(adapter_bands, 3, adapter_init) if stem == "adapter" else None
+        self.stem = WavelengthPatchEmbed(config.patch_px, config.dim)
+        self.film = MetadataFiLM(config.dim) if metadata else None
+        self.blocks = transformer(config.dim, config.depth, config.heads)
+        self.norm = nn.LayerNorm(config.dim)
+
+    def embed(self, images_bchw: Tensor, keys: Sequence[BandKey], metadata_bm: Tensor | None = None) -> Tensor:
+        """Patch tokens with positions, before the blocks, shape (B, P, D)."""
+        if self.adapter is not None:
+            images_bchw, keys = self.adapter(images_bchw), RGB_KEYS
+        tokens_bpd: Tensor = self.stem(images_bchw, keys)
+        rows, cols = (side // self.size.patch_px for side in images_bchw.shape[2:])
+        tokens_bpd = tokens_bpd + sincos_positions(rows, cols, self.size.dim).to(tokens_bpd)
+        if self.film is not None and metadata_bm is not None:
+            tokens_bpd = self.film(tokens_bpd, metadata_bm)
+        return tokens_bpd
+
+    def forward(
+        self,
+        images_bchw: Tensor,
+        keys: Sequence[BandKey],
+        *,
+        keep_bp: Tensor | None = None,
+        metadata_bm: Tensor | None = None,
+        branch: int | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Tokens behind all blocks.
+
+        Args:
+            images_bchw: Normalised planes in about [0, 1], shape (B, C, H, W), float32.
+            keys: What each band is.
+            keep_bp: Indices of the patches to look at, shape (B, P'), int64; all when None.
+            metadata_bm: Metadata numbers, shape (B, M).
+            branch: Also return the (un-normalised) tokens in front of this block, where another branch starts.
+
+        Returns:
+            Normalised tokens (B, P', D), and the branch tokens or None.
+        """
+        tokens_bpd = self.embed(images_bchw, keys, metadata_bm)
+        if keep_bp is not None:
+            tokens_bpd = torch.gather(tokens_bpd, 1, keep_bp[:, :, None].expand(-1, -1, tokens_bpd.shape[2]))
+        branch_bpd = None
+        for index, block in enumerate(self.blocks.layers):
+            if index == branch:
+                branch_bpd = tokens_bpd
+            tokens_bpd = block(tokens_bpd)
+        return self.norm(tokens_bpd), branch_bpd
+
+
+class PoolHead(nn.Module):
+    """Tokens to one unit vector: learned attention pooling beside the mean, then a two-layer projection."""
+
+    def __init__(self, dim: int, out_dim: int | None = None) -> None:
+        """Make the head for tokens of ``dim``; ``out_dim`` defaults to ``dim``."""
+        super().__init__()
+        self.query = nn.Linear(dim, 3)
+        self.mlp = nn.Sequential(nn.Linear(4 * dim, dim), nn.GELU(), nn.Linear(dim, out_dim or dim))
+
+    def forward(self, tokens_bpd: Tensor) -> Tensor:
+        """Unit vectors, shape (B, out_dim)."""
+        weight_bpq = self.query(tokens_bpd).softmax(dim=1)
+        pooled_bqd = torch.einsum("bpq,bpd->bqd", weight_bpq, tokens_bpd)
+        joined_bd = torch.cat([tokens_bpd.mean(1, keepdim=True), pooled_bqd], dim=1).flatten(1)
+        return F.normalize(self.mlp(joined_bd), dim=1)
+
+
+class RegionModel(nn.Module):
+    """Backbone with its visual head: what by-example search and prototypes rest on."""
+
+    def __init__(self, backbone: MultiBandViT) -> None:
+        """Put a fresh visual head on a backbone."""
+        super().__init__()
+        self.backbone = backbone
+        self.visual_head = PoolHead(backbone.size.dim)
+
+    def forward(self, images_bchw: Tensor, keys: Sequence[BandKey], *, keep_bp: Tensor | None = None) -> Tensor:
+        """Unit visual vectors, shape (B, D)."""
+        tokens_bpd, _ = self.backbone(images_bchw, keys, keep_bp=keep_bp)
+        vectors_bd: Tensor = self.visual_head(tokens_bpd)
+        return vectors_bd
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> Self:
+        """Rebuild from a backbone state; a missing visual head starts fresh.
+
+        Raises:
+            DataError: If the state holds no backbone.
+        """
+        model = cls(build_backbone(state))
+        known = {name: tensor.float() for name, tensor in state.items() if name.startswith("visual_head.")}
+        if known:
+            model.visual_head.load_state_dict({name.removeprefix("visual_head."): tensor for name, tensor in known.items()})
+        return model
+
+
+def build_backbone(state: Mapping[str, Tensor], prefix: str = "backbone.") -> MultiBandViT:
+    """Rebuild a backbone from a state; its size and stem are read from the state itself.
+
+    Args:
+        state: Tensors by name; half precision is raised to float32.
+        prefix: In front of the backbone's names.
+
+    Raises:
+        DataError: If the state holds no backbone.
+    """
+    part = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    if "config_numbers" not in part:
+        raise DataError(f"Cannot load a backbone: expected {prefix}config_numbers in the state, got {sorted(state)[:4]}...")
+    config = ViTConfig(*(int(number) for number in part["config_numbers"]))
+    adapter = part.get("adapter.projection.weight")
+    backbone = MultiBandViT(
+        config,
+        stem="wavelength" if adapter is None else "adapter",
+        adapter_bands=3 if adapter is None else adapter.shape[1],
+        metadata=any(name.startswith("film.") for name in part),
+    )
+    backbone.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in part.items()})
+    return backbone
+
+
+def half_state(module: nn.Module) -> State:
+    """A module's weights with floating-point tensors in float16, detached copies on the CPU."""
+    return {
+        name: (tensor.detach().cpu().half() if tensor.is_floating_point() else tensor.detach().cpu().clone())
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def state_version(state: Mapping[str, Tensor], prefixes: tuple[str, ...] = ("",)) -> str:
+    """Content hash of a state (16 hex digits), the same before saving and after loading.
+
+    Args:
+        state: Tensors by name, float16 or the float32 they were raised to.
+        prefixes: Only names that start with one of these count.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        if name.startswith(prefixes):
+            tensor = state[name].detach().cpu()
+            tensor = tensor.half() if tensor.is_floating_point() else tensor
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,156 @@
+"""Names and versions of scenes. Belongs here: slugs and content hashes; what a scene is like is metadata's."""
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Literal
+
+from ovd_platform.errors import InputError, UnreadableRasterError
+
+HashMode = Literal["sha256", "sampled"]
+
+MAX_SLUG = 63
+_BLOCK_BYTES = 1 << 20
+_SAMPLES = 16
+_SIDE_SUFFIXES = (".ovd.json", ".RPB", ".rpb", "_RPC.TXT", "_rpc.txt", ".tfw", ".jgw", ".pgw", ".wld")
+_SIDE_ENDINGS = (".aux.xml", ".msk")
+
+
+def member_paths(uri: str) -> list[str]:
+    """The files of a uri: one, or the members of a band stack joined by ``|``.
+
+    Raises:
+        InputError: If the uri or one of its members is empty.
+    """
+    members = uri.split("|")
+    if not all(members):
+        raise InputError(f"Cannot read scene {uri!r}: expected a path, or paths joined by '|', got an empty one.")
+    return members
+
+
+def is_local(path: str) -> bool:
+    """Whether a path is an ordinary file-system path (not /vsi and not a URL)."""
+    return not path.startswith("/vsi") and "://" not in path
+
+
+def _stem(uri: str) -> str:
+    members = member_paths(uri)
+    first = Path(members[0])
+    return first.parent.name if len(members) > 1 and first.parent.name else first.stem
+
+
+def scene_slug(uri: str, taken: Collection[str] = ()) -> str:
+    """Scene id of a uri: slug of the file stem (of the folder for a band stack).
+
+    Args:
+        uri: Path, /vsi path, or band stack.
+        taken: Ids already in use; a clash gets a suffix made from the uri.
+
+    Returns:
+        ``[a-zA-Z0-9_.-]``, at most 63 characters, safe as a Dagster partition key. The same uri always gets the same slug for the
+        same ``taken``.
+    """
+    slug = re.sub(r"[^a-zA-Z0-9_.-]+", "-", _stem(uri))
+    slug = re.sub(r"\.{2,}", ".", slug).strip("-.")
+    digest = hashlib.sha256(uri.encode()).hexdigest()
+    if not slug:
+        slug = f"scene-{digest[:8]}"
+    if len(slug) > MAX_SLUG:
+        slug = f"{slug[: MAX_SLUG - 9]}-{digest[:8]}"
+    if slug in taken:
+        slug = f"{slug[: MAX_SLUG - 9]}-{digest[:8]}"
+    return slug
+
+
+def side_files(path: str) -> list[Path]:
+    """Existing files beside a local raster that change how it is read, sorted by name."""
+    if not is_local(path):
+        return []
+    file = Path(path)
+    candidates = [file.with_name(file.stem + suffix) for suffix in _SIDE_SUFFIXES]
+    candidates += [file.with_name(file.name + ending) for ending in _SIDE_ENDINGS]
+    candidates.append(file.parent / f"{file.parent.name}.ovd.json")
+    return sorted({candidate for candidate in candidates if candidate.is_file()})
+
+
+def _hash_whole(path: Path, digest: "hashlib._Hash") -> None:
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            digest.update(block)
+
+
+def _hash_sampled(path: Path, digest: "hashlib._Hash") -> None:
+    status = path.stat()
+    digest.update(f"{status.st_size}:{status.st_mtime_ns}".encode())
+    span = max(0, status.st_size - _BLOCK_BYTES // 16)
+    with path.open("rb") as stream:
+        for index in range(_SAMPLES):
+            stream.seek(span * index // (_SAMPLES - 1))
+            digest.update(stream.read(_BLOCK_BYTES // 16))
+
+
+def _hash_remote(path: str, digest: "hashlib._Hash") -> None:
+    """A path only GDAL can read: its description and sampled pixels stand for its bytes."""
+    import rasterio
+    from rasterio.errors import RasterioError
+    from rasterio.windows import Window as RasterioWindow
+
+    try:
+        with rasterio.open(path) as dataset:
+            digest.update(json.dumps([dataset.width, dataset.height, list(dataset.dtypes), dataset.tags()], sort_keys=True).encode())
+            for index in range(_SAMPLES):
+                col = (dataset.width - 1) * index // (_SAMPLES - 1)
+                row = (dataset.height - 1) * index // (_SAMPLES - 1)
+                window = RasterioWindow(col, row, min(64, dataset.width - col), min(64, dataset.height - row))
+                digest.update(dataset.read(window=window).tobytes())
+    except RasterioError as error:
+        raise UnreadableRasterError(f"Cannot hash {path}: expected a readable raster, got {error}.") from error
+
+
+def scene_version(uri: str, mode: HashMode = "sha256", generation: int = 0) -> str:
+    """Content version of a scene.
+
+    Args:
+        uri: Path, /vsi path, or band stack.
+        mode: ``sha256`` reads every byte; ``sampled`` takes size, modification time and 16 blocks (for very large files). Paths
+            only GDAL can read are always sampled through their pixels.
+        generation: Ingest generation; raising it makes a new version of the same bytes.
+
+    Returns:
+        ``h`` (whole) or ``s`` (sampled), 16 hex digits of the hash of the files and their side files, ``-g`` and the generation.
+
+    Raises:
+        InputError: If the mode is unknown.
+        UnreadableRasterError: If a file is missing or unreadable.
+    """
+    if mode not in ("sha256", "sampled"):
+        raise InputError(f"Cannot version {uri}: expected mode sha256 or sampled, got {mode!r}.")
+    digest = hashlib.sha256()
+    prefix = "h" if mode == "sha256" else "s"
+    for member in member_paths(uri):
+        if not is_local(member):
+            prefix = "s"
+            _hash_remote(member, digest)
+            continue
+        try:
+            (_hash_whole if mode == "sha256" else _hash_sampled)(Path(member), digest)
+            for side in side_files(member):
+                digest.update(side.name.encode())
+                _hash_whole(side, digest)
+        except OSError as error:
+            raise UnreadableRasterError(f"Cannot hash {member}: expected a readable file, got {error}. Check the path.") from error
+    return f"{prefix}{digest.hexdigest()[:16]}-g{generation}"
+
+
+def unique_slugs(uris: Sequence[str]) -> dict[str, str]:
+    """Scene ids of many uris, in sorted order of the uris so that the answer does not depend on how they were listed.
+
+    Returns:
+        uri -> scene id, every id distinct.
+    """
+    slugs: dict[str, str] = {}
+    for uri in sorted(set(uris)):
+        slugs[uri] = scene_slug(uri, set(slugs.values()))
+    return slugs

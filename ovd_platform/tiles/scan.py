@@ -1,0 +1,212 @@
+"""One pass over a scene: exact histograms, screening, tile records and a thumbnail.
+
+Belongs here: the loop over cores. Does not belong here: the judgement (`screening`), the grid (`plan`), normalisation
+(raster). Memory: one core's pixels, plus about 400 bytes a tile and band.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovd_platform.errors import BitDepthError
+from ovd_platform.geometry import geohash
+from ovd_platform.geometry.footprint import box_footprint, has_lonlat, pixel_to_lonlat
+from ovd_platform.raster.histogram import magnitude_db
+from ovd_platform.raster.radiometry import (
+    BandHistogram,
+    InstrumentProfile,
+    display_bands,
+    profile_from_histograms,
+    thumbnail,
+    uses_log,
+)
+from ovd_platform.raster.scene import Scene
+from ovd_platform.records.chip import Chip
+from ovd_platform.records.scene import SceneRecord
+from ovd_platform.records.tile import TileRecord
+from ovd_platform.records.window import Window
+from ovd_platform.tiles.plan import grid_version, plan_tiles
+from ovd_platform.tiles.screening import TileStatistics, Verdict, screen
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int, str], None]
+
+THUMBNAIL_PX = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneScan:
+    """What one pass over a scene found.
+
+    Attributes:
+        tiles: Every tile in reading order, kept or not.
+        histograms: One a band, of all valid pixels, exact for integers.
+        profile: Normalisation from these histograms: P1 to P99 of each band.
+        thumbnail_hwc: Picture for people, shape (h, w, 3), uint8, at most 512 px a side.
+        valid_px: Valid pixels of the scene.
+        bits_observed: Bits the largest value needs; None for float and complex.
+    """
+
+    tiles: list[TileRecord]
+    histograms: list[BandHistogram]
+    profile: InstrumentProfile
+    thumbnail_hwc: NDArray[np.uint8]
+    valid_px: int
+    bits_observed: int | None
+
+
+def saturation_value(record: SceneRecord) -> float | None:
+    """Largest value the declared bits hold; None for float, complex and signed sources."""
+    if record.bits_effective is None or np.dtype(record.dtype).kind != "u":
+        return None
+    return float(2**record.bits_effective - 1)
+
+
+class _Thumbnail:
+    """Every n-th pixel of the scene, collected core by core on one global lattice."""
+
+    def __init__(self, record: SceneRecord) -> None:
+        self.step = -(-max(record.width_px, record.height_px) // THUMBNAIL_PX)
+        rows, cols = -(-record.height_px // self.step), -(-record.width_px // self.step)
+        self.pixels_chw = np.zeros((len(record.bands), rows, cols), dtype=record.dtype)
+        self.valid_hw = np.zeros((rows, cols), dtype=np.bool_)
+
+    def add(self, chip: Chip) -> None:
+        first_row, first_col = -(-chip.window.row_px // self.step), -(-chip.window.col_px // self.step)
+        row, col = first_row * self.step - chip.window.row_px, first_col * self.step - chip.window.col_px
+        picked_chw = chip.pixels_chw[:, row :: self.step, col :: self.step]
+        if picked_chw.size:
+            rows = slice(first_row, first_row + picked_chw.shape[1])
+            cols = slice(first_col, first_col + picked_chw.shape[2])
+            self.pixels_chw[:, rows, cols] = picked_chw
+            self.valid_hw[rows, cols] = chip.valid_hw[row :: self.step, col :: self.step]
+
+
+def _measure(chip: Chip, histograms: list[BandHistogram], log: bool) -> TileStatistics:
+    """Add a core to the histograms and take its statistics."""
+    from ovd_platform.tiles.gradient import BINS, gradient_counts
+
+    valid_hw = chip.valid_hw
+    valid_px = int(valid_hw.sum())
+    gradients_cg = np.zeros((len(histograms), BINS), dtype=np.int32)
+    mean_c = np.zeros(len(histograms))
+    lows, highs = [], []
+    for index, (band_hw, histogram) in enumerate(zip(chip.pixels_chw, histograms, strict=True)):
+        if not valid_px:
+            break
+        values_n = band_hw[valid_hw] if valid_px < valid_hw.size else band_hw.reshape(-1)
+        histogram.accumulate(values_n)
+        measured_hw = magnitude_db(band_hw) if log else band_hw.astype(np.float32)
+        gradients_cg[index], mean_c[index] = gradient_counts(measured_hw, valid_hw)
+        extent_n: NDArray[Any] = np.abs(values_n) if values_n.dtype.kind == "c" else values_n
+        lows.append(float(extent_n.min()))
+        highs.append(float(extent_n.max()))
+    return TileStatistics(valid_px, valid_hw.size, gradients_cg, mean_c, min(lows, default=0.0), max(highs, default=0.0))
+
+
+def _check_depth(record: SceneRecord, statistics: TileStatistics, core: Window, limit: float | None) -> None:
+    if limit is not None and statistics.high > limit:
+        raise BitDepthError(
+            f"Cannot scan {record.scene_id}: expected values up to {limit:.0f} ({record.bits_effective} bits), got "
+            f"{statistics.high:.0f} in {core.xyxy}. Correct bits_effective in its .ovd.json, or NBITS in the file."
+        )
+
+
+def tile_record(record: SceneRecord, row: int, col: int, core: Window, verdict: Verdict, core_px: int, halo_px: int) -> TileRecord:
+    """Record of a tile from its place in the grid and its screening facts.
+
+    Args:
+        record: The scene.
+        row: Row of the grid.
+        col: Column of the grid.
+        core: Pixels it answers for.
+        verdict: Screening facts.
+        core_px: Side of the grid's cores.
+        halo_px: Margin.
+    """
+    place = ""
+    if has_lonlat(record):
+        middle = [[core.col_px + core.width_px / 2, core.row_px + core.height_px / 2]]
+        lon, lat = pixel_to_lonlat(record, middle)[0]
+        place = geohash.encode(float(lon), float(lat)) if np.isfinite([lon, lat]).all() else ""
+    left, top, right, bottom = core.xyxy
+    return TileRecord(
+        tile_id=f"{record.scene_id}/{grid_version(core_px, halo_px)}/{row}/{col}",
+        scene_id=record.scene_id,
+        row=row,
+        col=col,
+        core=core,
+        halo_px=halo_px,
+        footprint_lonlat=box_footprint(record, (float(left), float(top), float(right), float(bottom))),
+        geohash=place,
+        valid_fraction=verdict.valid_fraction,
+        edge_density=verdict.edge_density,
+        brightness=verdict.brightness,
+        kept=verdict.kept,
+        reason=verdict.reason,
+    )
+
+
+def scan_scene(
+    scene: Scene,
+    *,
+    core_px: int = 512,
+    halo_px: int = 64,
+    min_valid_fraction: float = 0.02,
+    min_edge_density: float = 0.002,
+    progress: Progress | None = None,
+) -> SceneScan:
+    """Read every core once; make tiles, histograms, profile and thumbnail.
+
+    Args:
+        scene: Open scene.
+        core_px: Side of a core.
+        halo_px: Margin a tile looks at beyond its core.
+        min_valid_fraction: Tiles below are dropped as nodata, [0, 1].
+        min_edge_density: Tiles below are dropped as blank unless something outstands, [0, 1].
+        progress: Called with (done, total, what).
+
+    Returns:
+        The scan; deterministic for a scene and settings.
+
+    Raises:
+        BitDepthError: If a value exceeds the declared bits.
+        UnreadableRasterError: If pixels cannot be decoded.
+    """
+    record = scene.record
+    log = uses_log(record)
+    histograms = [BandHistogram.for_dtype(record.dtype, log=log) for _ in record.bands]
+    plan = plan_tiles(record.width_px, record.height_px, core_px, halo_px)
+    picture = _Thumbnail(record)
+    limit = saturation_value(record)
+    statistics: list[TileStatistics] = []
+    for done, (_, _, core) in enumerate(plan):
+        chip = scene.read(core)
+        statistics.append(_measure(chip, histograms, log))
+        _check_depth(record, statistics[-1], core, limit)
+        picture.add(chip)
+        if progress is not None:
+            progress(done + 1, len(plan), f"scanning {record.scene_id}")
+    profile = profile_from_histograms(histograms, record.instrument, source=f"{record.scene_id}@{record.version}")
+    tiles = []
+    for (row, col, core), measured in zip(plan, statistics, strict=True):
+        verdict = screen(
+            measured, profile, min_valid_fraction=min_valid_fraction, min_edge_density=min_edge_density, saturation=limit
+        )
+        tiles.append(tile_record(record, row, col, core, verdict, core_px, halo_px))
+    highest = max(item.high for item in statistics)
+    bits = max(1, int(highest).bit_length()) if np.dtype(record.dtype).kind == "u" else None
+    logger.info("%s: %d of %d tiles kept", record.scene_id, sum(tile.kept for tile in tiles), len(tiles))
+    return SceneScan(
+        tiles=tiles,
+        histograms=histograms,
+        profile=profile,
+        thumbnail_hwc=thumbnail(picture.pixels_chw, picture.valid_hw, profile, display_bands(record)),
+        valid_px=sum(item.valid_px for item in statistics),
+        bits_observed=bits,
+    )
