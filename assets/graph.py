@@ -1,6 +1,8 @@
 """The whole graph in one place: every asset of both modalities, the checks and the jobs."""
 
-from dagster import AssetChecksDefinition, AssetKey, AssetsDefinition, AssetSelection, UnresolvedAssetJobDefinition, define_asset_job
+from typing import Any
+
+from dagster import AssetChecksDefinition, AssetKey, AssetsDefinition, AssetSelection, define_asset_job
 
 from assets.documents import document_assets
 from assets.imagery import imagery_assets
@@ -28,7 +30,7 @@ def all_checks() -> list[AssetChecksDefinition]:
     return [release_check(modality) for modality in MODALITIES]
 
 
-def scene_jobs() -> list[UnresolvedAssetJobDefinition]:
+def scene_jobs() -> list[Any]:
     """Everything a scene needs, as one job a modality: launch or backfill it over scenes from the UI."""
     return [
         define_asset_job(

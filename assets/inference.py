@@ -57,6 +57,13 @@ def inference_assets(modality: str) -> list[AssetsDefinition]:
             pool="table_writers",
         ),
         stage_asset(
+            report.PSEUDO_LABELS,
+            modality,
+            "Confident detections of scenes that nobody labelled and that are not held out: labels for the next round.",
+            deps=[key(modality, "detections"), key(modality, "training_shards")],
+            kinds={"parquet"},
+        ),
+        stage_asset(
             report.EVALUATION_REPORT,
             modality,
             "Held-out evaluation of a release: statistics, Markdown and HTML with pictures.",

@@ -102,8 +102,9 @@ def _features(name: str, thumbnail_hwc: NDArray[np.uint8]) -> tuple[NDArray[np.f
         )
     import cv2
 
-    grey: Any = cv2.createCLAHE(3.0, (8, 8)).apply(np.asarray(thumbnail_hwc.mean(axis=2), dtype=np.uint8))
-    points, descriptors = cv2.SIFT_create(FEATURES).detectAndCompute(grey, None)
+    library: Any = cv2  # its type stubs lack SIFT
+    grey_hw = library.createCLAHE(3.0, (8, 8)).apply(np.asarray(thumbnail_hwc.mean(axis=2), dtype=np.uint8))
+    points, descriptors = library.SIFT_create(FEATURES).detectAndCompute(grey_hw, None)
     if descriptors is None or len(points) < 2:
         return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32)
     root = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-9)).astype(np.float32)

@@ -122,7 +122,7 @@ def _reaching(
     slack = (point_box_px or 0.0) / 2
     near_n = (boxes_n4[:, 0] < right + slack) & (boxes_n4[:, 2] > left - slack)
     near_n &= (boxes_n4[:, 1] < bottom + slack) & (boxes_n4[:, 3] > top - slack)
-    return [annotations[index] for index in np.flatnonzero(near_n)]
+    return [annotations[index] for index in np.flatnonzero(near_n).tolist()]
 
 
 def _image(tile: TileRecord, scene: SceneRecord, frame: str, number: int) -> dict[str, Any]:

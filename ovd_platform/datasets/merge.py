@@ -53,6 +53,7 @@ def merge_datasets(
     fraction: float = DEFAULT_FRACTION,
     rebalance: float = 0.5,
     synonyms: Mapping[str, str] | None = None,
+    folders: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> tuple[dict[str, Any], MergeReport]:
     """One COCO of all real and some synthetic images.
@@ -67,6 +68,7 @@ def merge_datasets(
         fraction: Share of synthetic images in the result, [0, 0.5].
         rebalance: Strength of the preference for rare classes, [0, 1].
         synonyms: Class names to unify further, see `canonical_class`.
+        folders: Folder by set name, put before the file names of its images so that a reader of the merged set finds them.
         seed: Seed of the draw.
 
     Returns:
@@ -90,6 +92,10 @@ def merge_datasets(
     for source, coco in synthetic:
         picked = {image_id for name, image_id in chosen if name == source}
         _append(merged, source, coco, names[source], categories, picked)
+    for image in merged["images"]:
+        folder = (folders or {}).get(image["dataset"])
+        if folder:
+            image["file_name"] = f"{folder.rstrip('/')}/{image['file_name']}"
     per_class: dict[str, dict[str, int]] = {name: {"real": 0, "synthetic": 0} for name in categories}
     by_number = {number: name for name, number in categories.items()}
     for entry in merged["annotations"]:

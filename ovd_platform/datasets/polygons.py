@@ -5,11 +5,15 @@ Belongs here: pixel geometry of one label. Does not belong here: ground coordina
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ovd_platform.records.annotation import Annotation
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
 
 Corners = tuple[tuple[float, float], ...]
 
@@ -72,7 +76,13 @@ def clip_corners(corners: Corners, width_px: float, height_px: float) -> Corners
     parts = [part for part in getattr(clipped, "geoms", [clipped]) if part.geom_type == "Polygon" and part.area > 0]
     if not parts:
         return ()
-    return open_ring(list(max(parts, key=lambda part: part.area).exterior.coords))
+    return exterior(max(parts, key=lambda part: part.area))
+
+
+def exterior(shape: "BaseGeometry") -> Corners:
+    """Exterior ring of a polygon, without the repeated last corner; () for anything else."""
+    ring = getattr(shape, "exterior", None)
+    return open_ring(list(ring.coords)) if ring is not None else ()
 
 
 def four_corners(corners: Corners) -> Corners:
@@ -85,7 +95,7 @@ def four_corners(corners: Corners) -> Corners:
     if rectangle.geom_type != "Polygon":
         xs, ys = [corner[0] for corner in corners], [corner[1] for corner in corners]
         return box_corners(min(xs), min(ys), max(xs), max(ys))
-    return open_ring(list(rectangle.exterior.coords))
+    return exterior(rectangle)
 
 
 def mask_outline(mask_hw: NDArray[np.bool_], *, col_px: float = 0.0, row_px: float = 0.0) -> tuple[Corners, int]:
@@ -106,13 +116,14 @@ def mask_outline(mask_hw: NDArray[np.bool_], *, col_px: float = 0.0, row_px: flo
     runs = []
     for row in np.flatnonzero(mask_hw.any(axis=1)):
         edges = np.flatnonzero(np.diff(np.concatenate(([0], mask_hw[row].astype(np.int8), [0]))))
-        runs += [box(start, row, stop, row + 1) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+        ends = edges.tolist()
+        runs += [box(start, int(row), stop, int(row) + 1) for start, stop in zip(ends[::2], ends[1::2], strict=True)]
     if not runs:
         return (), 0
     union = unary_union(runs)
     pieces = len(getattr(union, "geoms", [union]))
     outline = union if pieces == 1 else union.convex_hull
-    ring = open_ring(list(outline.simplify(0).exterior.coords))
+    ring = exterior(outline.simplify(0))
     return tuple((x + col_px, y + row_px) for x, y in ring), pieces
 
 

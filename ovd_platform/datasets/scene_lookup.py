@@ -9,6 +9,10 @@ from pathlib import PurePosixPath
 
 from ovd_platform.records.scene import SceneRecord
 
+RENDITIONS = frozenset(
+    {"rgb", "rgba", "bgr", "pan", "ms", "mul", "ps", "vis", "8bit", "uint8", "quicklook", "preview", "browse"}
+)
+
 
 class SceneLookup:
     """Finds the scene a reference means and remembers what it could not find or had to guess."""
@@ -44,19 +48,15 @@ class SceneLookup:
                 return self._scenes[next(iter(keys))], ""
             if len(keys) > 1:
                 return None, f"'{reference}' is ambiguous: scenes {', '.join(sorted(keys))}"
-        return self._by_prefix(reference, PurePosixPath(name).stem.lower())
+        return self._without_rendition(reference, PurePosixPath(name).stem.lower())
 
-    def _by_prefix(self, reference: str, stem: str) -> tuple[SceneRecord | None, str]:
-        """Last resort: exactly one scene whose id, with a separator, begins the stem or the other way round."""
-        keys = {
-            key
-            for known, owners in self._by_name.items()
-            for key in owners
-            if stem and known and any(stem.startswith(known + mark) or known.startswith(stem + mark) for mark in "_-.")
-        }
+    def _without_rendition(self, reference: str, stem: str) -> tuple[SceneRecord | None, str]:
+        """Last resort: the stem without a suffix that names a rendition of the scene, such as ``_rgb``; never a number."""
+        shorter, mark, suffix = max((stem.rpartition(mark) for mark in "_-."), key=lambda parts: len(parts[0]))
+        keys = self._by_name.get(shorter, set()) if mark and suffix in RENDITIONS else set()
         if len(keys) == 1:
             key = next(iter(keys))
-            return self._scenes[key], f"'{reference}' taken for scene {key} by its beginning"
+            return self._scenes[key], f"'{reference}' taken for scene {key}"
         return None, f"no scene is called '{reference}'" if not keys else f"'{reference}' could be {', '.join(sorted(keys))}"
 
 

@@ -281,7 +281,7 @@ def _unwrapped(ring_lonlat: Sequence[tuple[float, float]]) -> "list[BaseGeometry
     if shape.is_empty:
         return []
     left, _, right, _ = shape.bounds
-    copies = [shape]
+    copies: list[BaseGeometry] = [shape]
     if left < -180:
         copies.append(translate(shape, 360))
     if right > 180:

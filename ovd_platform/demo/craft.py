@@ -1,5 +1,7 @@
-"""Shapes of what moves: aircraft, helicopters, vehicles. Belongs here: outlines in metres; ships are `vessels`', buildings
-`structures`'. Every function takes a generator and returns a `Model`; sizes follow common types of the real world.
+"""Shapes of what moves: aircraft, helicopters, vehicles.
+
+Belongs here: outlines in metres; ships are `vessels`', buildings `structures`'. Every function takes a generator and
+returns a `Model`; sizes follow common types of the real world.
 """
 
 from dataclasses import dataclass
@@ -69,9 +71,16 @@ def aircraft(rng: np.random.Generator, kind: str | None = None) -> Model:
     z = 0.055 * length + 0.6
     parts: list[Part] = []
     tail_x = nose - 0.86 * length if frame.rear_engines else nose - 0.87 * length
-    stabiliser = _wing(tail_x, length * frame.tail_span / 2, 0.115 * length, 0.05 * length, max(frame.sweep_deg, 6), half_body * 0.3)
+    stabiliser = _wing(
+        tail_x, length * frame.tail_span / 2, 0.115 * length, 0.05 * length, max(frame.sweep_deg, 6), half_body * 0.3
+    )
     wing = _wing(
-        nose - frame.wing_root * length, half_span, frame.root_chord * length, frame.tip_chord * length, frame.sweep_deg, half_body * 0.6
+        nose - frame.wing_root * length,
+        half_span,
+        frame.root_chord * length,
+        frame.tip_chord * length,
+        frame.sweep_deg,
+        half_body * 0.6,
     )
     gain = rng.uniform(0.88, 1.05)
     for outline in (stabiliser, mirrored(stabiliser)):
@@ -108,7 +117,9 @@ def _fuselage(length: float, half_body: float, z: float, paint: str, rng: np.ran
     """Body in three strips, so that the light falls on a round tube; cockpit glass."""
     x_n = np.array([0.5, 0.488, 0.465, 0.42, 0.36, -0.12, -0.30, -0.42, -0.49, -0.5]) * length
     y_n = np.array([0.10, 0.42, 0.66, 0.90, 1.0, 1.0, 0.80, 0.42, 0.16, 0.06]) * half_body
-    parts = [Part(np.concatenate([np.stack([x_n, y_n], 1), np.stack([x_n, -y_n], 1)[::-1]]), paint, z - half_body, z + half_body)]
+    parts = [
+        Part(np.concatenate([np.stack([x_n, y_n], 1), np.stack([x_n, -y_n], 1)[::-1]]), paint, z - half_body, z + half_body)
+    ]
     for side, tilt in ((1.0, -0.75), (-1.0, 0.75)):
         strip = np.concatenate([np.stack([x_n, side * y_n], 1), np.stack([x_n, side * y_n * 0.42], 1)[::-1]])
         parts.append(Part(strip, paint, tilt=(0.0, tilt)))
@@ -140,7 +151,11 @@ def _engines(
         x = nose - 0.72 * length
         for side in (1, -1):
             y = side * (half_body * 1.75)
-            parts.append(Part(rectangle(x - 0.10 * length, y - size * 0.8, x + 0.02 * length, y + size * 0.8), paint, z, z + 1, gain=0.85))
+            parts.append(
+                Part(
+                    rectangle(x - 0.10 * length, y - size * 0.8, x + 0.02 * length, y + size * 0.8), paint, z, z + 1, gain=0.85
+                )
+            )
     if frame.propellers and not frame.engines:
         parts.append(Part(rectangle(nose, -0.13 * length, nose + 0.35, 0.13 * length), "darkgrey"))
     return parts
@@ -175,7 +190,14 @@ def helicopter(rng: np.random.Generator) -> Model:
     for turn in first + np.arange(blades) * 2 * np.pi / blades:
         along, across = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)]) * 0.26
         hub = np.array([0.17 * length, 0.0])
-        parts.append(Part(np.array([hub + across, hub + along * radius + across, hub + along * radius - across, hub - across]), "black", 3.4, 3.5))
+        parts.append(
+            Part(
+                np.array([hub + across, hub + along * radius + across, hub + along * radius - across, hub - across]),
+                "black",
+                3.4,
+                3.5,
+            )
+        )
     parts.append(Part(ellipse(0.17 * length, 0, 0.6, 0.6, 8), "grey", 3.0, 3.8))
     return Model("helicopter", tuple(parts), "helicopter", metal=0.5)
 

@@ -1,5 +1,6 @@
-"""The ground of a scene: which material lies where, how bright, what trees stand on it. Belongs here: painting of areas and lines
-in metres; objects with a class are `site`'s, light and bands are `optical`'s.
+"""The ground of a scene: which material lies where, how bright, what trees stand on it.
+
+Belongs here: painting of areas and lines in metres; objects with a class are `site`'s, light and bands are `optical`'s.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ovd_platform.demo.noise import octave_noise
 from ovd_platform.demo.solids import Light, Points
-from ovd_platform.demo.spectra import CODE, WATER_CODES
+from ovd_platform.demo.spectra import CODE, OPEN_CODES, WATER_CODES
 
 FloatArray = NDArray[np.float32]
 
@@ -33,6 +34,14 @@ class Ground:
         self.shadow_hw = np.zeros(shape_hw, np.float32)
         self.samples_per_m = samples_per_m
 
+    def window(self, x: int, y: int, samples: int) -> "Ground":
+        """A square part, in samples; views of this ground's arrays."""
+        part = object.__new__(Ground)
+        place = (slice(y, y + samples), slice(x, x + samples))
+        part.code_hw, part.gain_hw, part.shadow_hw = self.code_hw[place], self.gain_hw[place], self.shadow_hw[place]
+        part.samples_per_m = self.samples_per_m
+        return part
+
     def _fixed(self, points_n2: Points) -> NDArray[np.int32]:
         return np.round((np.asarray(points_n2) * self.samples_per_m - 0.5) * (1 << _SHIFT)).astype(np.int32)
 
@@ -52,7 +61,9 @@ class Ground:
             pair = slice(start, start + 2)
             self.fill(np.concatenate([(points + across)[pair], (points - across)[pair][::-1]]), material, gain)
 
-    def dashes(self, start_2: Points, end_2: Points, width_m: float, on_m: float, off_m: float, material: str = "marking") -> None:
+    def dashes(
+        self, start_2: Points, end_2: Points, width_m: float, on_m: float, off_m: float, material: str = "marking"
+    ) -> None:
         """Paint a dashed straight line, metres."""
         start, end = np.asarray(start_2, np.float64), np.asarray(end_2, np.float64)
         length = float(np.linalg.norm(end - start))
@@ -102,7 +113,9 @@ class Ground:
                 [-sine, cosine, middle + sine * shape[1] / 2 - cosine * shape[0] / 2],
             ]
         )
-        slab = cv2.warpAffine(tile, view, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
+        slab = cv2.warpAffine(
+            tile, view, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
+        )
         self.gain_hw[y0:y1, x0:x1] *= np.where(mask, slab, np.float32(1))
 
     def trees(self, points_n2: Points, radius_n: Sequence[float] | FloatArray, light: Light, rng: np.random.Generator) -> None:
@@ -133,27 +146,27 @@ class Ground:
             top = (int(x + lit[0] * radius), int(y + lit[1] * radius))
             cv2.circle(self.gain_hw, top, int(radius * 0.62), tone * 1.3, -1, cv2.LINE_8, _SHIFT)
 
-    def sea(self, signed_hw: FloatArray, beach_m: float, rng: np.random.Generator) -> None:
+    def sea(self, signed_hw: FloatArray, beach_m: float, wild_hw: NDArray[np.bool_], rng: np.random.Generator) -> None:
         """Flood where a signed distance is negative, with a beach, surf and shallows.
 
         Args:
             signed_hw: Distance inland of each sample, (H, W) float32, metres; negative is sea.
-            beach_m: Width of the beach; 0 for a quay.
+            beach_m: Width of the beach.
+            wild_hw: Where the shore is natural, (H, W) bool; elsewhere a quay, without beach and surf.
             rng: Shapes the surf.
         """
-        wobble = octave_noise(rng, self.code_hw.shape, ((14, 1.0), (60, 1.0)))
-        if beach_m > 0:
-            beach = (signed_hw >= 0) & (signed_hw < beach_m * (1 + 0.35 * wobble))
-            self.code_hw[beach] = CODE["sand"]
-            self.gain_hw[beach] = np.where(signed_hw[beach] < 2.5, np.float32(0.72), np.float32(1.0))
+        scale = self.samples_per_m
+        wobble = octave_noise(rng, self.code_hw.shape, ((scale * 5, 0.7), (scale * 14, 1.0), (scale * 50, 1.0)))
+        beach = (signed_hw >= 0) & (signed_hw < beach_m * (1 + 0.35 * wobble)) & wild_hw
+        self.code_hw[beach] = CODE["sand"]
+        self.gain_hw[beach] = np.where(signed_hw[beach] < 2.5, np.float32(0.72), np.float32(1.0))
         wet = signed_hw < 0
-        self.gain_hw[wet] = 1.0
         self.code_hw[wet] = CODE["water"]
-        if beach_m > 0:
-            self.code_hw[wet & (signed_hw > -28 - 14 * wobble)] = CODE["shallows"]
-            surf = wet & (np.abs(signed_hw + 4.5 + 3.5 * wobble) < 0.9 + 0.7 * wobble)
-            self.code_hw[surf] = CODE["foam"]
-            self.gain_hw[surf] = 0.75
+        depth = np.minimum(signed_hw[wet] + 5 * wobble[wet], 0)
+        self.gain_hw[wet] = 1 + np.where(wild_hw[wet], np.float32(1.5), np.float32(0.25)) * np.exp(depth / 16)
+        surf = wet & wild_hw & (np.abs(signed_hw + 3.5 + 3.0 * wobble) < 0.3 + 0.9 * wobble)
+        self.code_hw[surf] = CODE["foam"]
+        self.gain_hw[surf] = 0.8
 
     def is_water(self, points_n2: Points) -> NDArray[np.bool_]:
         """Whether points (N, 2), metres, lie on water; points outside take the nearest sample. New array (N,)."""
@@ -162,9 +175,9 @@ class Ground:
         codes = self.code_hw[np.clip(index[:, 1], 0, height - 1), np.clip(index[:, 0], 0, width - 1)]
         return np.isin(codes, WATER_CODES)
 
-    def is_tree(self, points_n2: Points) -> NDArray[np.bool_]:
-        """Whether points (N, 2), metres, lie under a crown. New array (N,)."""
+    def is_open(self, points_n2: Points) -> NDArray[np.bool_]:
+        """Whether points (N, 2), metres, lie on unpaved, treeless land. New array (N,)."""
         height, width = self.code_hw.shape
         index = np.floor(np.asarray(points_n2) * self.samples_per_m).astype(int)
-        found: NDArray[np.bool_] = self.code_hw[np.clip(index[:, 1], 0, height - 1), np.clip(index[:, 0], 0, width - 1)] == CODE["tree"]
-        return found
+        codes = self.code_hw[np.clip(index[:, 1], 0, height - 1), np.clip(index[:, 0], 0, width - 1)]
+        return np.isin(codes, OPEN_CODES)

@@ -1,4 +1,7 @@
-"""Multi-octave noise fields. Belongs here: textures as arrays; what they modulate is decided by `optical` and `ground`."""
+"""Multi-octave noise fields.
+
+Belongs here: textures as arrays; what they modulate is decided by `optical` and `ground`.
+"""
 
 import cv2
 import numpy as np

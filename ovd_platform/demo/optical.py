@@ -1,9 +1,11 @@
-"""From ground and objects to digital numbers of an optical instrument. Belongs here: the physically ordered chain; materials are
-`spectra`'s.
+"""From ground and objects to digital numbers of an optical instrument.
 
-Order: reflectance of the surface in each band (spectra averaged over the band's response; averaging commutes with the linear
-steps that follow) -> sun and sky light, shadows, slopes -> light scattered into the view -> blur of optics, motion and detector on
-the supersampled canvas -> area average to the ground sample distance -> shot noise and read noise in electrons -> quantisation.
+Belongs here: the physically ordered chain; materials are `spectra`'s.
+
+Order: reflectance of the surface in each band (spectra averaged over the band's response; averaging commutes with the
+linear steps that follow) -> sun and sky light, shadows, slopes -> light scattered into the view -> blur of optics,
+motion and detector on the supersampled canvas -> area average to the ground sample distance -> shot noise and read
+noise in electrons -> quantisation.
 """
 
 import cv2
@@ -109,7 +111,7 @@ def radiance(site: Site, device: Instrument, objects: list[Placed], texture_seed
     tables = band_tables(device, rng)
     fields = textures(site, rng)
     levels = ground_levels(site, tables, fields)
-    _waves(site, levels, rng)
+    _waves(site, levels, np.random.default_rng([*texture_seed, int(site.light.azimuth_deg * 100)]))
     relief = _relief(site, fields[2])
     canvas = Canvas(levels, site.ground.shadow_hw.copy(), site.ground.samples_per_m, tables[0])
     for placed in sorted(objects, key=lambda item: item.model.height_m):
@@ -122,7 +124,9 @@ def radiance(site: Site, device: Instrument, objects: list[Placed], texture_seed
     return levels
 
 
-def digitise(radiance_chw: FloatArray, device: Instrument, supersample: int, gain: float, rng: np.random.Generator) -> NDArray[np.uint16 | np.uint8]:
+def digitise(
+    radiance_chw: FloatArray, device: Instrument, supersample: int, gain: float, rng: np.random.Generator
+) -> NDArray[np.uint16 | np.uint8]:
     """Blur, sample, add noise, quantise.
 
     Args:
@@ -148,6 +152,8 @@ def digitise(radiance_chw: FloatArray, device: Instrument, supersample: int, gai
         electrons += deviation * rng.standard_normal(electrons.shape, np.float32)
         numbers = np.clip(np.rint(electrons * np.float32(top / device.full_well_electrons)), 1, top)
         if device.bits == 8:
-            numbers = np.clip(np.rint(255 * np.minimum(numbers / np.float32(top * 0.55), 1) ** np.float32(_GAMMA_8_BIT)), 1, 255)
+            numbers = np.clip(
+                np.rint(255 * np.minimum(numbers / np.float32(top * 0.55), 1) ** np.float32(_GAMMA_8_BIT)), 1, 255
+            )
         pixels[band] = numbers.astype(pixels.dtype)
     return pixels

@@ -47,7 +47,16 @@ def _airfield(site: Site) -> None:
     split = rng.uniform(-0.1, 0.35) * half
     gates(site, -half * 0.95, split, near, far, _JETS)
     stands(site, -half * 0.9, near + 88, split, far - 6, _REMOTE, float(rng.choice((-1.571, -1.1, -2.0))), 0.6)
-    stands(site, split + 18, near + 6, half * 0.95, far - 50, _SMALL if rng.random() < 0.6 else _MILITARY, float(rng.choice((1.571, 1.1, 0.8))), 0.75)
+    stands(
+        site,
+        split + 18,
+        near + 6,
+        half * 0.95,
+        far - 50,
+        _SMALL if rng.random() < 0.6 else _MILITARY,
+        float(rng.choice((1.571, 1.1, 0.8))),
+        0.75,
+    )
     heliport(site, split + 34, far - 18, 3)
     hangars(site, split + 14, near - 22, half * 0.95)
     car_park(site, -half * 0.9, near - 105, split - 20, near - 45)
@@ -58,6 +67,10 @@ def _airfield(site: Site) -> None:
 
 def _more_aircraft(site: Site, strip: float) -> None:
     """One on the runway or the taxiway."""
+    site.later(lambda: _taxi(site, strip))
+
+
+def _taxi(site: Site, strip: float) -> None:
     if site.mobile.random() < 0.7:
         where = (site.mobile.uniform(-0.6, 0.6) * site.half_m, strip - (110 if site.mobile.random() < 0.6 else 0))
         site.add(aircraft(site.mobile, "airliner"), where, np.pi * int(site.mobile.integers(2)), "on a taxiway", force=True)
@@ -71,9 +84,9 @@ def _coast(site: Site) -> None:
     fields(site, -half * 1.5, coast + 110, half * 1.5, half * 1.5)
     if rng.random() < 0.75:
         marina(site, calm[0] + 15, calm[1] - 15, coast + 3)
-    line = [[u, coast + 70 + rng.normal(0, 9)] for u in np.linspace(-half * 1.5, half * 1.5, 8)]
+    line = [[u, site.inland(u, coast + 62 + rng.normal(0, 9), 45.0)] for u in np.linspace(-half * 1.5, half * 1.5, 14)]
     road_traffic(site, road(site, line, 8), 8)
-    town(site, -half * 0.7, coast + 95, half * 0.35, coast + 240, 0.7)
+    town(site, -half * 0.7, max(v for _, v in line[3:10]) + 25, half * 0.35, half * 1.1, 0.7)
     afloat(site, -half, -half * 1.25, half, coast - 70, 6, 12)
 
 
@@ -92,7 +105,9 @@ def _country(site: Site) -> None:
     fields(site, -half * 1.5, -half * 1.5, half * 1.5, half * 1.5)
     if rng.random() < 0.6:
         river(site, half * rng.uniform(0.4, 0.7), rng.uniform(14, 24))
-    road_traffic(site, road(site, [[-half * 1.5, 0], [-half * 0.3, rng.uniform(-60, 60)], [half * 1.5, rng.uniform(-90, 90)]], 9), 10)
+    road_traffic(
+        site, road(site, [[-half * 1.5, 0], [-half * 0.3, rng.uniform(-60, 60)], [half * 1.5, rng.uniform(-90, 90)]], 9), 10
+    )
     for _ in range(4):
         farm(site, rng.uniform(-0.8, 0.8) * half, rng.uniform(-0.85, -0.15) * half)
     wind_farm(site, -half * 0.5, half * rng.uniform(0.2, 0.35), int(rng.integers(3, 6)))
@@ -129,8 +144,9 @@ def build(site: Site, theme: str, dome_count: int, odd_count: int) -> None:
     """
     _PLANS[theme](site)
     domes(site, dome_count)
-    odd_contexts(site, odd_count)
     scattered_trees(site, int(site.size_m * site.size_m / 2600))
+    site.settle()
+    odd_contexts(site, odd_count)
 
 
 def odd_contexts(site: Site, count: int) -> None:
@@ -147,8 +163,8 @@ def odd_contexts(site: Site, count: int) -> None:
         where = "on land" if choice in ("ship", "boat") else "in a field"
         for _ in range(40):
             uv = (rng.uniform(-1, 1) * site.half_m, rng.uniform(-1, 1) * site.half_m)
-            if site.add(model, uv, float(rng.uniform(0, 6.28)), where, surface="land", gap_m=3, odd=True):
+            if site.add(model, uv, float(rng.uniform(0, 6.28)), where, surface="open", gap_m=3, odd=True):
                 break
     if count and site.signed_hw is not None:
         uv = (rng.uniform(-0.5, 0.5) * site.half_m, rng.uniform(-0.5, 0.5) * site.half_m)
-        site.add(vehicle(rng, "car"), uv, float(rng.uniform(0, 6.28)), "off the road", surface="land", odd=True)
+        site.add(vehicle(rng, "car"), uv, float(rng.uniform(0, 6.28)), "off the road", surface="open", odd=True)

@@ -1,5 +1,7 @@
-"""One rendered scene in memory: pixels, truth, metadata. Belongs here: the assembly of place, objects and instrument; files are
-`world`'s."""
+"""One rendered scene in memory: pixels, truth, metadata.
+
+Belongs here: the assembly of place, objects and instrument; files are `world`'s.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,7 +16,10 @@ from ovd_platform.demo.solids import Light, Placed, Points
 from ovd_platform.demo.spectra import Instrument, instrument
 
 SUPERSAMPLE = 2
+Theme = Literal["port", "airfield", "coast", "town", "country", "industry"]
 HELD_OUT_CLASS = "dome building"
+_SMALLEST_PLAN_M = 480.0  # plans of ports and airfields need room; a smaller scene is a window of one
+_SMALLEST_PX = 4.0  # what is shorter than this cannot be told from noise and is no truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ class SceneRecipe:
     instrument: str
     size_px: int
     gsd_m: float | None = None
-    theme: Literal["port", "airfield", "coast", "town", "country", "industry"] | None = None
+    theme: Theme | None = None
     domes: int = 0
     odd: int = 0
     light: Light | None = None
@@ -99,7 +104,7 @@ def render_scene(
     size_px: int,
     *,
     gsd_m: float | None = None,
-    theme: Literal["port", "airfield", "coast", "town", "country", "industry"] | None = None,
+    theme: Theme | None = None,
     domes: int = 0,
     odd: int = 0,
 ) -> RenderedScene:
@@ -137,10 +142,22 @@ def lay_out(recipe: SceneRecipe) -> Site:
     theme = recipe.theme or str(fixed.choice(THEMES, p=(0.25, 0.25, 0.18, 0.14, 0.08, 0.10)))
     gsd = recipe.gsd_m or device.gsd_m
     light = recipe.light or draw_light(device, mobile)
-    site = Site(recipe.size_px * gsd, SUPERSAMPLE / gsd, light, fixed, mobile, str(fixed.choice(BASES)))
+    plan_px = max(recipe.size_px, round(_SMALLEST_PLAN_M / gsd))
+    site = Site(plan_px * gsd, SUPERSAMPLE / gsd, light, fixed, mobile, str(fixed.choice(BASES)))
     build(site, theme, recipe.domes, recipe.odd)
     site.theme = theme
-    return site
+    return site if plan_px == recipe.size_px else _look_at_something(site, recipe.size_px * gsd, mobile)
+
+
+def _look_at_something(site: Site, size_m: float, rng: np.random.Generator) -> Site:
+    """A window of a place that is larger than the scene, mostly around an object of a class drawn first."""
+    names = sorted({item.model.class_name for item in site.placed} - {""})
+    middle = rng.uniform(size_m / 2, site.size_m - size_m / 2, 2)
+    if names and rng.random() < 0.9:
+        name = str(rng.choice(names))
+        chosen = [item for item in site.placed if item.model.class_name == name]
+        middle = np.asarray(chosen[int(rng.integers(len(chosen)))].centre_m) + rng.uniform(-0.3, 0.3, 2) * size_m
+    return site.window(float(middle[0] - size_m / 2), float(middle[1] - size_m / 2), size_m)
 
 
 def render(recipe: SceneRecipe, *, without: int | None = None, site: Site | None = None) -> RenderedScene:
@@ -175,9 +192,17 @@ def describe(site: Site, device: Instrument, gsd_m: float) -> dict[str, Any]:
     """Sidecar fields of a scene (``.ovd.json``)."""
     light = site.light
     if device.modality == "sar":
-        view = {"incidence_deg": round(90 - light.elevation_deg, 2), "look": "right", "orbit": "ascending" if light.azimuth_deg > 180 else "descending"}
+        view = {
+            "incidence_deg": round(90 - light.elevation_deg, 2),
+            "look": "right",
+            "orbit": "ascending" if light.azimuth_deg > 180 else "descending",
+        }
     else:
-        view = {"sun_azimuth_deg": round(light.azimuth_deg, 2), "sun_elevation_deg": round(light.elevation_deg, 2), "off_nadir_deg": 0.0}
+        view = {
+            "sun_azimuth_deg": round(light.azimuth_deg, 2),
+            "sun_elevation_deg": round(light.elevation_deg, 2),
+            "off_nadir_deg": 0.0,
+        }
     bands = [{"name": name, "wavelength_um": um} for (name, _, _), um in zip(device.bands, device.wavelengths_um, strict=True)]
     return {
         "modality": device.modality,
@@ -191,13 +216,13 @@ def describe(site: Site, device: Instrument, gsd_m: float) -> dict[str, Any]:
 
 
 def truth_of(site: Site, gsd_m: float, size_px: int) -> list[TruthObject]:
-    """Boxes of every object with a class, in pixels; what shows less than 35 % is left out."""
+    """Boxes of every object with a class, in pixels; what shows less than 35 % or is under 4 px long is left out."""
     found = []
     for placed in site.placed:
         if not placed.model.class_name:
             continue
         corners, visible = _cut(placed.corners_m / gsd_m, size_px)
-        if visible < 0.35:
+        if visible < 0.35 or float(np.ptp(corners, axis=0).max()) < _SMALLEST_PX:
             continue
         found.append(
             TruthObject(

@@ -1,7 +1,10 @@
-"""A place being laid out: its ground, what stands on it, and what room is left. Belongs here: placement and its rules; what is
-built where is `zones_*`'.
+"""A place being laid out: its ground, what stands on it, and what room is left.
+
+Belongs here: placement and its rules; what is built where is `zones_*`'.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import cv2
@@ -12,7 +15,7 @@ from ovd_platform.demo.ground import Ground
 from ovd_platform.demo.noise import octave_noise
 from ovd_platform.demo.solids import Light, Model, Placed, Points
 
-Surface = Literal["water", "land", "any"]
+Surface = Literal["water", "land", "open", "any"]
 
 
 class Site:
@@ -34,7 +37,13 @@ class Site:
     """
 
     def __init__(
-        self, size_m: float, samples_per_m: float, light: Light, fixed: np.random.Generator, mobile: np.random.Generator, base: str
+        self,
+        size_m: float,
+        samples_per_m: float,
+        light: Light,
+        fixed: np.random.Generator,
+        mobile: np.random.Generator,
+        base: str,
     ) -> None:
         samples = round(size_m * samples_per_m)
         self.size_m = size_m
@@ -47,6 +56,7 @@ class Site:
         self._taken = np.zeros((int(size_m) + 1, int(size_m) + 1), np.uint8)  # one cell a metre
         self.signed_hw: NDArray[np.float32] | None = None
         self.theme = ""
+        self._later: list[Callable[[], None]] = []
 
     @property
     def half_m(self) -> float:
@@ -56,7 +66,8 @@ class Site:
     def xy(self, points_uv: Points | list[list[float]]) -> Points:
         """Plan frame to scene frame, metres, new array (N, 2)."""
         cosine, sine = np.cos(self.turn_rad), np.sin(self.turn_rad)
-        return np.asarray(points_uv, np.float64) @ np.array([[cosine, sine], [-sine, cosine]]) + self.half_m
+        turned: Points = np.asarray(points_uv, np.float64) @ np.array([[cosine, sine], [-sine, cosine]]) + self.half_m
+        return turned
 
     def box(self, u0: float, v0: float, u1: float, v1: float) -> Points:
         """A rectangle of the plan in the scene frame, (4, 2)."""
@@ -79,13 +90,52 @@ class Site:
             calm: Range of u with a straight coast, for a quay.
         """
         u_hw, v_hw = self.coordinates()
-        bays = octave_noise(self.fixed, u_hw.shape, ((self.ground.samples_per_m * 240, 1.0), (self.ground.samples_per_m * 70, 0.35)))
+        bays = octave_noise(
+            self.fixed, u_hw.shape, ((self.ground.samples_per_m * 240, 1.0), (self.ground.samples_per_m * 70, 0.35))
+        )
         amplitude = np.full(u_hw.shape, np.float32(rough_m))
         if calm is not None:
             outside = np.maximum(np.maximum(calm[0] - u_hw, u_hw - calm[1]), 0)
             amplitude *= np.clip(outside / 90, 0, 1)
         self.signed_hw = v_hw - np.float32(coast_v) + bays * amplitude
-        self.ground.sea(self.signed_hw, beach_m, self.fixed)
+        self.ground.sea(self.signed_hw, beach_m, amplitude > 0.2 * rough_m, self.fixed)
+
+    def later(self, task: Callable[[], None]) -> None:
+        """Put off what moves until all that does not has found its place, so that visits share it."""
+        self._later.append(task)
+
+    def settle(self) -> None:
+        """Do what was put off."""
+        for task in self._later:
+            task()
+        self._later.clear()
+
+    def window(self, west_m: float, north_m: float, size_m: float) -> "Site":
+        """A square part of the place as a place of its own, ready to be rendered (not to be built on)."""
+        scale = self.ground.samples_per_m
+        samples = round(size_m * scale)
+        limit = self.ground.code_hw.shape[0] - samples
+        x, y = (int(np.clip(round(at * scale), 0, limit)) for at in (west_m, north_m))
+        part = object.__new__(Site)
+        part.__dict__.update(self.__dict__)
+        part.size_m = samples / scale
+        part.ground = self.ground.window(x, y, samples)
+        moved = [replace(item, centre_m=(item.centre_m[0] - x / scale, item.centre_m[1] - y / scale)) for item in self.placed]
+        reach = part.size_m
+        part.placed = [item for item in moved if item.corners_m.max() > -60 and item.corners_m.min() < reach + 60]
+        part.signed_hw = None
+        return part
+
+    def inland(self, u: float, v: float, distance_m: float) -> float:
+        """The smallest v' >= v at u that lies a distance from the sea."""
+        if self.signed_hw is None:
+            return v
+        limit = self.signed_hw.shape[0] - 1
+        for step in np.arange(0, self.size_m, 4.0):
+            index = np.clip((self.xy([[u, v + step]])[0] * self.ground.samples_per_m).astype(int), 0, limit)
+            if self.signed_hw[index[1], index[0]] > distance_m:
+                return float(v + step)
+        return v + distance_m
 
     def add(
         self,
@@ -107,7 +157,7 @@ class Site:
             uv: Where, plan frame, metres.
             turn_rad: Heading in the plan frame.
             context: Surroundings in words.
-            surface: What all of it must lie on.
+            surface: What all of it must lie on; ``open`` is unpaved and without trees.
             gap_m: Room to leave around it.
             force: Place it whatever stands there (clutter that touches, a bridge).
             odd: Whether its surroundings are unusual.
@@ -125,7 +175,9 @@ class Site:
             weights = np.array([[a, b] for a in (0, 0.5, 1) for b in (0, 0.5, 1)])
             spread = corners[0] + weights[:, :1] * (corners[1] - corners[0]) + weights[:, 1:] * (corners[3] - corners[0])
             wet = self.ground.is_water(spread)
-            if (surface == "water" and not wet.all()) or (surface == "land" and wet.any()):
+            if (surface == "water" and not wet.all()) or (surface != "water" and wet.any()):
+                return None
+            if surface == "open" and not self.ground.is_open(spread).all():
                 return None
         if not self.reserve(corners, gap_m, force=force):
             return None
@@ -158,7 +210,7 @@ class Site:
             return
         inside = ((points > 0) & (points < self.size_m)).all(1)
         points = points[inside]
-        points = points[~self.ground.is_water(points)]
+        points = points[self.ground.is_open(points)]
         if not keep_taken:
             cells = np.clip(points.astype(int), 0, self._taken.shape[0] - 1)
             points = points[self._taken[cells[:, 1], cells[:, 0]] == 0]

@@ -1,5 +1,6 @@
-"""Objects as stacks of flat parts, and their drawing with shadows. Belongs here: geometry and compositing; shapes are `craft`'s
-and `structures`'.
+"""Objects as stacks of flat parts, and their drawing with shadows.
+
+Belongs here: geometry and compositing; shapes are `craft`'s and `structures`'.
 
 Local frame of an object: metres, x forward, y to its right. Scene frame: metres, x to the right (east), y down (south).
 """
@@ -92,7 +93,8 @@ class Placed:
         """Local to scene frame, new array (N, 2)."""
         cosine, sine = np.cos(self.heading_rad), np.sin(self.heading_rad)
         turn = np.array([[cosine, sine], [-sine, cosine]])
-        return local_n2 @ turn + np.asarray(self.centre_m)
+        moved: Points = local_n2 @ turn + np.asarray(self.centre_m)
+        return moved
 
     @property
     def corners_m(self) -> Points:
@@ -122,7 +124,8 @@ class Light:
     def shadow_per_m(self) -> Points:
         """Displacement of the shadow on the ground per metre of height, (2,)."""
         toward = self.toward
-        return -toward[:2] / max(toward[2], 0.1)
+        throw: Points = -toward[:2] / max(toward[2], 0.1)
+        return throw
 
 
 def rectangle(x0: float, y0: float, x1: float, y1: float) -> Points:
@@ -138,7 +141,8 @@ def ellipse(x: float, y: float, rx: float, ry: float, corners: int = 20) -> Poin
 
 def mirrored(corners_n2: Points) -> Points:
     """The same outline on the other side of the x axis."""
-    return corners_n2 * np.array([1.0, -1.0])
+    other: Points = corners_n2 * np.array([1.0, -1.0])
+    return other
 
 
 def slope_gain(light: Light, tilt_xy: Points) -> float:
@@ -187,7 +191,7 @@ def _round_gain(
     half = toward + np.array([0, 0, 1], np.float32)
     half /= np.linalg.norm(half)
     shine = np.clip(nx * half[0] + ny * half[1] + nz * half[2], 0, 1) ** 40
-    gain: FloatArray = np.clip(0.22 + 0.78 * cosine / max(float(toward[2]), 0.35) + 0.5 * shine, 0.2, 1.9).astype(np.float32)
+    gain: FloatArray = np.clip(0.18 + 0.72 * cosine / max(float(toward[2]), 0.55) + 0.55 * shine, 0.2, 1.7).astype(np.float32)
     return gain
 
 

@@ -1,7 +1,10 @@
-"""What surfaces reflect and what instruments measure. Belongs here: material spectra, band responses, instrument constants.
+"""What surfaces reflect and what instruments measure.
 
-Illumination, blur and noise are `optical`'s and `sar`'s. Spectra are hand-drawn approximations of common surface types, good
-enough that band ratios (vegetation bright in near infrared, water dark) behave as in nature; they are not measurements.
+Belongs here: material spectra, band responses, instrument constants.
+
+Illumination, blur and noise are `optical`'s and `sar`'s. Spectra are hand-drawn approximations of common surface types,
+good enough that band ratios (vegetation bright in near infrared, water dark) behave as in nature; they are not
+measurements.
 """
 
 from dataclasses import dataclass
@@ -103,57 +106,56 @@ INSTRUMENTS: dict[str, Instrument] = {
     )
 }
 
-_WATER = (0.050, 0.052, 0.045, 0.022, 0.015, 0.008, 0.006)
-_DRY = (0.07, 0.09, 0.14, 0.19, 0.24, 0.31, 0.34)
-_SOIL = (0.08, 0.11, 0.16, 0.22, 0.26, 0.31, 0.34)
-_CONCRETE = (0.20, 0.25, 0.28, 0.31, 0.32, 0.34, 0.35)
+# name: reflectance in percent at the knots, of what it is mixed with, texture (fine, middle, coarse), backscatter in dB (co, cross)
+_TABLE: dict[str, tuple[str, str, tuple[float, float, float], tuple[float, float]]] = {
+    "water": ("5 5.2 4.5 2.2 1.5 0.8 0.6", "5.5 6.4 6 2.8 1.8 0.9 0.7", (0.05, 0.06, 0.09), (-21.0, -29.0)),
+    "shallows": ("7 9 10 4.5 3 1.2 0.8", "8 11 13 7 4 2 1", (0.05, 0.09, 0.12), (-20.0, -28.0)),
+    "foam": ("33 33 33 33 33 33 33", "18 18 18 18 18 18 18", (0.15, 0.3, 0.2), (-15.0, -24.0)),
+    "sand": ("17 23 30 38 41 45 48", "13 17 23 29 32 36 38", (0.04, 0.08, 0.1), (-17.0, -26.0)),
+    "grass": ("3 4 8 6 21 38 40", "7 9 14 19 24 31 34", (0.07, 0.12, 0.14), (-12.0, -19.0)),
+    "crop": ("3 3.5 6.5 4 20 44 46", "4 5 9 7 22 40 42", (0.06, 0.07, 0.08), (-11.0, -18.0)),
+    "stubble": ("9 12 19 26 30 37 40", "7 9 14 19 24 31 34", (0.06, 0.08, 0.09), (-13.0, -21.0)),
+    "soil": ("8 11 16 22 26 31 34", "6 8 11 15 18 22 24", (0.06, 0.1, 0.14), (-13.0, -22.0)),
+    "scrub": ("5 6 10 11 20 30 32", "8 11 16 22 26 31 34", (0.14, 0.2, 0.14), (-11.0, -17.0)),
+    "tree": ("2 2.6 4.5 3 14 30 32", "3 3.5 6.5 5 17 34 36", (0.22, 0.26, 0.1), (-8.5, -14.0)),
+    "asphalt": ("9.93 10.1 10.3 10.7 10.9 11.3 11.7", "13.2 13.5 13.8 14.3 14.5 15 15.6", (0.05, 0.06, 0.05), (-19.0, -28.0)),
+    "concrete": ("20 25 28 31 32 34 35", "15 19 22 25 26 27 28", (0.04, 0.09, 0.1), (-17.0, -27.0)),
+    "gravel": ("14 17 20 23 24 26 27", "8 11 16 22 26 31 34", (0.1, 0.14, 0.12), (-12.0, -22.0)),
+    "marking": ("50 50 50 50 50 50 50", "32 32 32 32 32 32 32", (0.06, 0.16, 0.05), (-16.0, -26.0)),
+    "yellowmark": ("10 13 33 42 44 46 47", "12 15 27 33 34 36 37", (0.06, 0.16, 0.05), (-16.0, -26.0)),
+    "roofred": ("9 10 15 31 34 38 40", "7 8 11 22 25 30 32", (0.07, 0.09, 0.05), (-6.0, -14.0)),
+    "roofbrown": ("11 13 17 22 24 27 29", "6 7 9 12 14 17 18", (0.07, 0.09, 0.05), (-6.0, -14.0)),
+    "roofgrey": ("26 26 26 26 26 26 26", "20 20 20 20 20 20 20", (0.05, 0.09, 0.05), (-6.0, -14.0)),
+    "roofdark": ("12 12 12 12 12 12 12", "15 15 15 15 15 15 15", (0.06, 0.1, 0.05), (-6.0, -14.0)),
+    "roofwhite": ("56 56 56 56 56 56 56", "45 45 45 45 45 45 45", (0.03, 0.06, 0.04), (-5.0, -13.0)),
+    "roofblue": ("14 22 21 13 14 24 28", "12 18 17 12 13 21 24", (0.04, 0.06, 0.04), (-5.0, -13.0)),
+    "white": ("60 68 70 71 72 73 73", "55 63 65 66 67 68 68", (0.02, 0.02, 0.01), (-1.0, -10.0)),
+    "lightgrey": ("44 44 44 44 44 44 44", "40 40 40 40 40 40 40", (0.02, 0.03, 0.01), (-1.0, -10.0)),
+    "grey": ("27 27 27 27 27 27 27", "24 24 24 24 24 24 24", (0.03, 0.04, 0.01), (-1.0, -10.0)),
+    "darkgrey": ("13 13 13 13 13 13 13", "11 11 11 11 11 11 11", (0.04, 0.05, 0.01), (-1.0, -10.0)),
+    "black": ("4.5 4.5 4.5 4.5 4.5 4.5 4.5", "5.5 5.5 5.5 5.5 5.5 5.5 5.5", (0.04, 0.05, 0.01), (-4.0, -13.0)),
+    "red": ("5 5 6 36 45 50 52", "5 5 6 30 40 45 47", (0.03, 0.04, 0.01), (-1.0, -10.0)),
+    "deckred": ("7 8 10 21 24 27 28", "8 9 11 18 20 23 24", (0.04, 0.06, 0.02), (-1.0, -10.0)),
+    "blue": ("14 22 17 7 8 16 20", "12 19 15 7 8 15 19", (0.03, 0.04, 0.01), (-1.0, -10.0)),
+    "green": ("5 8 17 8 10 20 24", "5 7 14 8 10 19 22", (0.03, 0.04, 0.01), (-1.0, -10.0)),
+    "yellow": ("6 9 37 50 53 56 57", "7 10 32 43 46 49 50", (0.03, 0.04, 0.01), (-1.0, -10.0)),
+    "glass": ("7 7 7 7 7 7 7", "10 10 10 10 10 10 10", (0.04, 0.05, 0.01), (-6.0, -15.0)),
+    "copper": ("14 23 30 21 20 24 26", "12 20 26 19 18 22 24", (0.04, 0.06, 0.02), (-3.0, -12.0)),
+    "tan": ("13 19 28 36 39 42 43", "12 17 25 32 35 38 39", (0.04, 0.06, 0.02), (-4.0, -12.0)),
+}
 
 
-def _grey(level: float, tilt: float = 0.0) -> tuple[float, ...]:
-    return tuple(level * (1 + tilt * (um - 0.6)) for um in _KNOTS_UM)
+def _shares(percent: str) -> tuple[float, ...]:
+    return tuple(float(word) / 100 for word in percent.split())
 
 
-# name: reflectance, what it is mixed with, texture (fine, middle, coarse), backscatter (co, cross) in dB
-_TABLE: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, float, float], tuple[float, float]]] = {
-    "water": (_WATER, (0.055, 0.064, 0.060, 0.028, 0.018, 0.009, 0.007), (0.05, 0.06, 0.09), (-21.0, -29.0)),
-    "shallows": ((0.07, 0.09, 0.10, 0.045, 0.03, 0.012, 0.008), (0.08, 0.11, 0.13, 0.07, 0.04, 0.02, 0.01), (0.05, 0.09, 0.12), (-20.0, -28.0)),
-    "foam": (_grey(0.33), _grey(0.18), (0.15, 0.30, 0.20), (-15.0, -24.0)),
-    "sand": ((0.17, 0.23, 0.30, 0.38, 0.41, 0.45, 0.48), (0.13, 0.17, 0.23, 0.29, 0.32, 0.36, 0.38), (0.04, 0.08, 0.10), (-17.0, -26.0)),
-    "grass": ((0.03, 0.04, 0.08, 0.06, 0.21, 0.38, 0.40), _DRY, (0.07, 0.12, 0.14), (-12.0, -19.0)),
-    "crop": ((0.03, 0.035, 0.065, 0.04, 0.20, 0.44, 0.46), (0.04, 0.05, 0.09, 0.07, 0.22, 0.40, 0.42), (0.06, 0.07, 0.08), (-11.0, -18.0)),
-    "stubble": ((0.09, 0.12, 0.19, 0.26, 0.30, 0.37, 0.40), _DRY, (0.06, 0.08, 0.09), (-13.0, -21.0)),
-    "soil": (_SOIL, (0.06, 0.08, 0.11, 0.15, 0.18, 0.22, 0.24), (0.06, 0.10, 0.14), (-13.0, -22.0)),
-    "scrub": ((0.04, 0.05, 0.08, 0.09, 0.19, 0.30, 0.32), _SOIL, (0.14, 0.26, 0.18), (-11.0, -17.0)),
-    "tree": ((0.02, 0.026, 0.045, 0.03, 0.14, 0.30, 0.32), (0.03, 0.035, 0.065, 0.05, 0.17, 0.34, 0.36), (0.22, 0.26, 0.10), (-8.5, -14.0)),
-    "asphalt": (_grey(0.105, 0.3), _grey(0.145, 0.3), (0.05, 0.09, 0.12), (-19.0, -28.0)),
-    "concrete": (_CONCRETE, (0.15, 0.19, 0.22, 0.25, 0.26, 0.27, 0.28), (0.04, 0.09, 0.10), (-17.0, -27.0)),
-    "gravel": ((0.14, 0.17, 0.20, 0.23, 0.24, 0.26, 0.27), _SOIL, (0.10, 0.14, 0.12), (-12.0, -22.0)),
-    "marking": (_grey(0.50), _grey(0.32), (0.06, 0.16, 0.05), (-16.0, -26.0)),
-    "yellowmark": ((0.10, 0.13, 0.33, 0.42, 0.44, 0.46, 0.47), (0.12, 0.15, 0.27, 0.33, 0.34, 0.36, 0.37), (0.06, 0.16, 0.05), (-16.0, -26.0)),
-    "roofred": ((0.07, 0.08, 0.11, 0.24, 0.28, 0.33, 0.36), (0.06, 0.07, 0.09, 0.18, 0.21, 0.25, 0.27), (0.07, 0.09, 0.05), (-6.0, -14.0)),
-    "roofbrown": ((0.08, 0.09, 0.12, 0.16, 0.18, 0.21, 0.23), (0.06, 0.07, 0.09, 0.12, 0.14, 0.17, 0.18), (0.07, 0.09, 0.05), (-6.0, -14.0)),
-    "roofgrey": (_grey(0.19), _grey(0.15), (0.05, 0.09, 0.05), (-6.0, -14.0)),
-    "roofdark": (_grey(0.09), _grey(0.12), (0.06, 0.10, 0.05), (-6.0, -14.0)),
-    "roofwhite": (_grey(0.56), _grey(0.45), (0.03, 0.06, 0.04), (-5.0, -13.0)),
-    "roofblue": ((0.14, 0.22, 0.21, 0.13, 0.14, 0.24, 0.28), (0.12, 0.18, 0.17, 0.12, 0.13, 0.21, 0.24), (0.04, 0.06, 0.04), (-5.0, -13.0)),
-    "white": ((0.60, 0.68, 0.70, 0.71, 0.72, 0.73, 0.73), (0.55, 0.63, 0.65, 0.66, 0.67, 0.68, 0.68), (0.02, 0.02, 0.01), (-1.0, -10.0)),
-    "lightgrey": (_grey(0.44), _grey(0.40), (0.02, 0.03, 0.01), (-1.0, -10.0)),
-    "grey": (_grey(0.27), _grey(0.24), (0.03, 0.04, 0.01), (-1.0, -10.0)),
-    "darkgrey": (_grey(0.13), _grey(0.11), (0.04, 0.05, 0.01), (-1.0, -10.0)),
-    "black": (_grey(0.045), _grey(0.055), (0.04, 0.05, 0.01), (-4.0, -13.0)),
-    "red": ((0.05, 0.05, 0.06, 0.36, 0.45, 0.50, 0.52), (0.05, 0.05, 0.06, 0.30, 0.40, 0.45, 0.47), (0.03, 0.04, 0.01), (-1.0, -10.0)),
-    "deckred": ((0.07, 0.08, 0.10, 0.21, 0.24, 0.27, 0.28), (0.08, 0.09, 0.11, 0.18, 0.20, 0.23, 0.24), (0.04, 0.06, 0.02), (-1.0, -10.0)),
-    "blue": ((0.14, 0.22, 0.17, 0.07, 0.08, 0.16, 0.20), (0.12, 0.19, 0.15, 0.07, 0.08, 0.15, 0.19), (0.03, 0.04, 0.01), (-1.0, -10.0)),
-    "green": ((0.05, 0.08, 0.17, 0.08, 0.10, 0.20, 0.24), (0.05, 0.07, 0.14, 0.08, 0.10, 0.19, 0.22), (0.03, 0.04, 0.01), (-1.0, -10.0)),
-    "yellow": ((0.06, 0.09, 0.37, 0.50, 0.53, 0.56, 0.57), (0.07, 0.10, 0.32, 0.43, 0.46, 0.49, 0.50), (0.03, 0.04, 0.01), (-1.0, -10.0)),
-    "glass": (_grey(0.07), _grey(0.10), (0.04, 0.05, 0.01), (-6.0, -15.0)),
-    "copper": ((0.14, 0.23, 0.30, 0.21, 0.20, 0.24, 0.26), (0.12, 0.20, 0.26, 0.19, 0.18, 0.22, 0.24), (0.04, 0.06, 0.02), (-3.0, -12.0)),
-    "tan": ((0.13, 0.19, 0.28, 0.36, 0.39, 0.42, 0.43), (0.12, 0.17, 0.25, 0.32, 0.35, 0.38, 0.39), (0.04, 0.06, 0.02), (-4.0, -12.0)),
-}  # fmt: skip
-
-MATERIALS: tuple[Material, ...] = tuple(Material(name, *row) for name, row in _TABLE.items())
+MATERIALS: tuple[Material, ...] = tuple(
+    Material(name, _shares(own), _shares(other), texture, sigma0_db)
+    for name, (own, other, texture, sigma0_db) in _TABLE.items()
+)
 CODE: dict[str, int] = {material.name: index for index, material in enumerate(MATERIALS)}
 WATER_CODES = (CODE["water"], CODE["shallows"], CODE["foam"])
+OPEN_CODES = tuple(CODE[name] for name in ("sand", "grass", "crop", "stubble", "soil", "scrub"))
 NOTHING = 255  # code of an object patch's empty samples
 
 
@@ -164,7 +166,9 @@ def instrument(name: str) -> Instrument:
         InputError: If there is none of that name.
     """
     if name not in INSTRUMENTS:
-        raise InputError(f"Cannot render for instrument {name!r}: expected one of {', '.join(INSTRUMENTS)}. Choose one of them.")
+        raise InputError(
+            f"Cannot render for instrument {name!r}: expected one of {', '.join(INSTRUMENTS)}. Choose one of them."
+        )
     return INSTRUMENTS[name]
 
 
@@ -197,7 +201,7 @@ def band_tables(device: Instrument, jitter: np.random.Generator | None) -> tuple
 def irradiance(device: Instrument, sun_elevation_deg: float) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Direct and scattered light on level ground, and light scattered into the view, per band.
 
-    Beer-Lambert with a Rayleigh (fourth power) and an aerosol (first power) depth; half of what is scattered reaches the ground.
+    Beer-Lambert with a Rayleigh (fourth power) and an aerosol depth; some half of what is scattered reaches the ground.
 
     Returns:
         (direct, diffuse, path), each (C,) float32, in units of the sun's irradiance outside the atmosphere in that band.
@@ -206,6 +210,6 @@ def irradiance(device: Instrument, sun_elevation_deg: float) -> tuple[FloatArray
     centres_um = np.array([(low + high) / 2 for _, low, high in device.bands])
     depth = 0.0088 * centres_um**-4.05 + 0.10 * (centres_um / 0.55) ** -1.2
     through = np.exp(-depth / sine)
-    diffuse = 0.5 * (1 - through) * sine + 0.02 * sine
+    diffuse = 0.62 * (1 - through) * sine + 0.05 * sine
     path = 0.22 * (1 - np.exp(-depth)) * sine**0.5
     return (through * sine).astype(np.float32), diffuse.astype(np.float32), (0.35 * path).astype(np.float32)

@@ -1,5 +1,7 @@
-"""Shapes of what stands: buildings, domes, tanks, turbines, cranes, bridges, and unlabelled clutter. Belongs here: outlines in
-metres, local frame."""
+"""Shapes of what stands: buildings, domes, tanks, turbines, cranes, bridges, and unlabelled clutter.
+
+Belongs here: outlines in metres, local frame.
+"""
 
 import numpy as np
 
@@ -36,12 +38,21 @@ def building(rng: np.random.Generator, kind: str | None = None) -> Model:
         parts.append(Part(rectangle(-long / 2, 0, long / 2, wide / 2), roof, tilt=(0, -0.16), gain=gain))
         parts.append(Part(rectangle(-long / 2, -wide / 2, long / 2, 0), roof, tilt=(0, 0.16), gain=gain))
         for x in np.arange(-long / 2 + 4, long / 2 - 4, rng.uniform(6, 10)):
-            parts.append(Part(rectangle(x, -wide * 0.36, x + 0.9, wide * 0.36), "glass" if rng.random() < 0.5 else "lightgrey", gain=1.1))
+            parts.append(
+                Part(rectangle(x, -wide * 0.36, x + 0.9, wide * 0.36), "glass" if rng.random() < 0.5 else "lightgrey", gain=1.1)
+            )
     else:
         y_limit = -wide * 0.08 if len(outline) == 6 else wide * 0.32
         for _ in range(int(rng.integers(2, 7))):
             x, y, s = rng.uniform(-long * 0.42, long * 0.36), rng.uniform(-wide * 0.42, y_limit), rng.uniform(1.2, 3.6)
-            parts.append(Part(rectangle(x, y, x + s, y + s * 0.7), str(rng.choice(("lightgrey", "grey", "darkgrey"))), 0, rng.uniform(0.8, 2.5)))
+            parts.append(
+                Part(
+                    rectangle(x, y, x + s, y + s * 0.7),
+                    str(rng.choice(("lightgrey", "grey", "darkgrey"))),
+                    0,
+                    rng.uniform(0.8, 2.5),
+                )
+            )
     return Model("building", tuple(parts), kind, metal=0.45)
 
 
@@ -52,16 +63,34 @@ def _house(rng: np.random.Generator) -> list[Part]:
     parts = []
     if rng.random() < 0.4:
         side = rng.choice((-1, 1))
-        wing = rectangle(*sorted((side * wide * 0.1, side * long * 0.48)), 0, 0)
-        wing = np.array([[wing[0, 0], 0], [wing[1, 0], 0], [wing[1, 0], wide * 0.95], [wing[0, 0], wide * 0.95]])
+        near, far = sorted((side * wide * 0.1, side * long * 0.48))
+        wing = rectangle(near, 0, far, wide * 0.95)
         parts.append(Part(wing, roof, 0, high * 0.85, tilt=(pitch * side, 0), gain=gain))
     parts.append(Part(rectangle(-long / 2, -wide / 2, long / 2, wide / 2), roof, 0, high, gain=gain))
     if rng.random() < 0.45:  # hipped
         ridge = long / 2 - wide / 2
-        parts.append(Part(np.array([[-long / 2, wide / 2], [long / 2, wide / 2], [ridge, 0], [-ridge, 0]]), roof, tilt=(0, -pitch), gain=gain))
-        parts.append(Part(np.array([[-long / 2, -wide / 2], [long / 2, -wide / 2], [ridge, 0], [-ridge, 0]]), roof, tilt=(0, pitch), gain=gain))
-        parts.append(Part(np.array([[long / 2, -wide / 2], [long / 2, wide / 2], [ridge, 0]]), roof, tilt=(-pitch, 0), gain=gain))
-        parts.append(Part(np.array([[-long / 2, -wide / 2], [-long / 2, wide / 2], [-ridge, 0]]), roof, tilt=(pitch, 0), gain=gain))
+        parts.append(
+            Part(
+                np.array([[-long / 2, wide / 2], [long / 2, wide / 2], [ridge, 0], [-ridge, 0]]),
+                roof,
+                tilt=(0, -pitch),
+                gain=gain,
+            )
+        )
+        parts.append(
+            Part(
+                np.array([[-long / 2, -wide / 2], [long / 2, -wide / 2], [ridge, 0], [-ridge, 0]]),
+                roof,
+                tilt=(0, pitch),
+                gain=gain,
+            )
+        )
+        parts.append(
+            Part(np.array([[long / 2, -wide / 2], [long / 2, wide / 2], [ridge, 0]]), roof, tilt=(-pitch, 0), gain=gain)
+        )
+        parts.append(
+            Part(np.array([[-long / 2, -wide / 2], [-long / 2, wide / 2], [-ridge, 0]]), roof, tilt=(pitch, 0), gain=gain)
+        )
     else:
         parts.append(Part(rectangle(-long / 2, 0, long / 2, wide / 2), roof, tilt=(0, -pitch), gain=gain))
         parts.append(Part(rectangle(-long / 2, -wide / 2, long / 2, 0), roof, tilt=(0, pitch), gain=gain))
@@ -81,7 +110,9 @@ def dome_building(rng: np.random.Generator, radius_m: float | None = None) -> Mo
     style = rng.random()
     parts: list[Part] = []
     if style < 0.4:
-        parts.append(Part(rectangle(-radius * 1.12, -radius * 1.12, radius * 1.12, radius * 1.12), wall, 0, radius * 0.5, gain=0.9))
+        parts.append(
+            Part(rectangle(-radius * 1.12, -radius * 1.12, radius * 1.12, radius * 1.12), wall, 0, radius * 0.5, gain=0.9)
+        )
     elif style < 0.65:
         turn = np.arange(8) * np.pi / 4 + np.pi / 8
         parts.append(Part(np.stack([np.cos(turn), np.sin(turn)], 1) * radius * 1.17, wall, 0, radius * 0.5, gain=0.85))
@@ -90,7 +121,7 @@ def dome_building(rng: np.random.Generator, radius_m: float | None = None) -> Mo
     # The dome's shadow on the ground: its widest circle, lifted, then smaller ones up to the top.
     for share, lift in ((1.0, 0.75), (0.75, 1.05), (0.42, 1.3)):
         parts.append(Part(ellipse(0, 0, radius * share, radius * share, 36), dome, 0, radius * lift))
-    parts.append(Part(ellipse(0, 0, radius, radius, 40), dome, round_m=radius * 1.06))
+    parts.append(Part(ellipse(0, 0, radius, radius, 40), dome, round_m=radius * 1.04, gain=0.82))
     parts.append(Part(ellipse(0, 0, max(radius * 0.10, 0.5), max(radius * 0.10, 0.5), 8), "white", 0, 1.2))
     return Model("dome building", tuple(parts), "dome building", metal=0.35)
 
@@ -132,11 +163,12 @@ def wind_turbine(rng: np.random.Generator) -> Model:
     shadow = Part(ellipse(0, 0, 1.5, 1.5, 10), "white", 0, hub)
     parts = [pad, shadow, Part(tower, "white"), Part(rectangle(lean - 3.2, -1.5, lean + 3.6, 1.5), "white", hub - 3, hub)]
     first = rng.uniform(0, 2.09)
+    near, far = np.array([0.9, 0.5]), np.array([0.35, 0.0])
     for turn in first + np.arange(3) * 2.0944:
         reach, rise = np.sin(turn) * blade, np.cos(turn) * blade
         tip = np.array([lean + 3.4 + 0.12 * rise, reach])
         root = np.array([lean + 3.4, 0.0])
-        blade_outline = np.array([root + (-0.9, -0.5), root + (0.9, 0.5), tip + (0.35, 0), tip + (-0.35, 0)])
+        blade_outline = np.array([root - near, root + near, tip + far, tip - far])
         parts.append(Part(blade_outline, "white", hub + min(0.0, rise) * 0.5, hub + max(0.0, rise) * 0.5 + 0.5))
     return Model("wind turbine", tuple(parts), "wind turbine", metal=0.7)
 
@@ -190,7 +222,9 @@ def container_stack(rng: np.random.Generator, rows: int, columns: int) -> Model:
             if rng.random() < 0.15:
                 continue
             x, y, tier = column * 12.9 - columns * 6.45, row * 2.75 - rows * 1.375, int(rng.integers(1, 4)) * 2.6
-            parts.append(Part(rectangle(x, y, x + 12.2, y + 2.44), str(rng.choice(_CONTAINER)), 0, tier, gain=rng.uniform(0.85, 1.12)))
+            parts.append(
+                Part(rectangle(x, y, x + 12.2, y + 2.44), str(rng.choice(_CONTAINER)), 0, tier, gain=rng.uniform(0.85, 1.12))
+            )
     parts = parts or [Part(rectangle(-6, -1.2, 6, 1.2), "blue", 0, 2.6)]
     return Model("", tuple(parts), "containers", metal=0.7)
 
@@ -198,9 +232,23 @@ def container_stack(rng: np.random.Generator, rows: int, columns: int) -> Model:
 def terminal(rng: np.random.Generator, length_m: float, depth_m: float) -> Model:
     """A passenger terminal along x; its apron side is +y. Labelled as a building."""
     half = length_m / 2
-    parts = [Part(rectangle(-half, -depth_m / 2, half, depth_m / 2), str(rng.choice(("roofwhite", "roofgrey", "lightgrey", "concrete"))), 0, 14)]
+    parts = [
+        Part(
+            rectangle(-half, -depth_m / 2, half, depth_m / 2),
+            str(rng.choice(("roofwhite", "roofgrey", "lightgrey", "concrete"))),
+            0,
+            14,
+        )
+    ]
     for x in np.arange(-half + 4, half - 8, rng.uniform(11, 17)):
-        parts.append(Part(rectangle(x, -depth_m * 0.32, x + rng.uniform(3, 7), depth_m * 0.30), str(rng.choice(("glass", "grey", "lightgrey"))), 0, 1.5))
+        parts.append(
+            Part(
+                rectangle(x, -depth_m * 0.32, x + rng.uniform(3, 7), depth_m * 0.30),
+                str(rng.choice(("glass", "grey", "lightgrey"))),
+                0,
+                1.5,
+            )
+        )
     parts.append(Part(rectangle(-half, depth_m / 2 - 2.2, half, depth_m / 2), "darkgrey"))
     return Model("building", tuple(parts), "terminal", metal=0.5)
 

@@ -1,4 +1,9 @@
-"""Shapes of what floats: ships and small boats, with wakes. Belongs here: outlines in metres; where they lie is `harbour`'s."""
+"""Shapes of what floats: ships and small boats, with wakes.
+
+Belongs here: outlines in metres; where they lie is `harbour`'s.
+"""
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -53,18 +58,28 @@ def _house(x0: float, x1: float, half: float, base: float, top: float, material:
     ]
 
 
-def _hull_parts(length: float, beam: float, bow: float, rim: str, deck: str, stern: float = 0.85, board: float = 4.0) -> list[Part]:
+def _hull_parts(
+    length: float, beam: float, bow: float, rim: str, deck: str, stern: float = 0.85, board: float = 4.0
+) -> list[Part]:
     inner = _hull(length * 0.97, beam * 0.88, bow, stern)
     return [Part(_hull(length, beam, bow, stern), rim, 0, board), Part(inner, deck)]
 
 
 def _cargo(rng: np.random.Generator, length: float, beam: float) -> list[Part]:
-    parts = _hull_parts(length, beam, 0.16, str(rng.choice(("darkgrey", "blue", "deckred", "black"))), str(rng.choice(("deckred", "grey", "green"))))
+    parts = _hull_parts(
+        length,
+        beam,
+        0.16,
+        str(rng.choice(("darkgrey", "blue", "deckred", "black"))),
+        str(rng.choice(("deckred", "grey", "green"))),
+    )
     hatch = str(rng.choice(("tan", "grey", "lightgrey", "deckred")))
     count = int(rng.integers(3, 6))
     edges = np.linspace(-0.24, 0.36, count + 1) * length
-    for left, right in zip(edges[:-1], edges[1:], strict=True):
-        parts.append(Part(rectangle(left + 0.6, -beam * 0.30, right - 0.9, beam * 0.30), hatch, 0, 1.6, gain=rng.uniform(0.9, 1.1)))
+    for left, right in pairwise(edges):
+        parts.append(
+            Part(rectangle(left + 0.6, -beam * 0.30, right - 0.9, beam * 0.30), hatch, 0, 1.6, gain=rng.uniform(0.9, 1.1))
+        )
         if rng.random() < 0.6:
             parts.append(Part(rectangle(right - 1.4, -0.4, right + length * 0.07, 0.4), "yellow", 3, 7))
     parts += _house(-0.45 * length, -0.30 * length, beam * 0.46, 8, 13)
@@ -73,7 +88,13 @@ def _cargo(rng: np.random.Generator, length: float, beam: float) -> list[Part]:
 
 
 def _tanker(rng: np.random.Generator, length: float, beam: float) -> list[Part]:
-    parts = _hull_parts(length, beam, 0.13, str(rng.choice(("black", "deckred", "darkgrey"))), str(rng.choice(("deckred", "deckred", "green", "grey"))))
+    parts = _hull_parts(
+        length,
+        beam,
+        0.13,
+        str(rng.choice(("black", "deckred", "darkgrey"))),
+        str(rng.choice(("deckred", "deckred", "green", "grey"))),
+    )
     parts.append(Part(rectangle(-0.28 * length, -0.5, 0.40 * length, 0.5), "lightgrey", 0, 1.5))
     for x in np.linspace(-0.22, 0.36, int(rng.integers(4, 8))) * length:
         parts.append(Part(rectangle(x - 0.3, -beam * 0.36, x + 0.3, beam * 0.36), "lightgrey", 0, 1.2, gain=0.8))
@@ -92,13 +113,18 @@ def _container(rng: np.random.Generator, length: float, beam: float) -> list[Par
                 continue
             y0 = -beam * 0.43 + row * beam * 0.86 / rows
             box = rectangle(left + 0.25, y0, right - 0.35, y0 + beam * 0.86 / rows - 0.12)
-            parts.append(Part(box, str(rng.choice(_STACKS)), 0, tier if row in (0, rows - 1) else 0.0, gain=rng.uniform(0.85, 1.1)))
+            parts.append(
+                Part(box, str(rng.choice(_STACKS)), 0, tier if row in (0, rows - 1) else 0.0, gain=rng.uniform(0.85, 1.1))
+            )
     return parts + _house(-0.40 * length, -0.29 * length, beam * 0.47, 11, 16)
 
 
 def _warship(rng: np.random.Generator, length: float, beam: float) -> list[Part]:
     paint = str(rng.choice(("grey", "grey", "darkgrey", "lightgrey")))
-    parts = [Part(_hull(length, beam, 0.42, 0.8), paint, 0, 4), Part(_hull(length * 0.96, beam * 0.86, 0.42, 0.8), paint, gain=0.8)]
+    parts = [
+        Part(_hull(length, beam, 0.42, 0.8), paint, 0, 4),
+        Part(_hull(length * 0.96, beam * 0.86, 0.42, 0.8), paint, gain=0.8),
+    ]
     parts.append(Part(rectangle(-0.20 * length, -beam * 0.36, 0.16 * length, beam * 0.36), paint, 0, 6, gain=1.15))
     parts.append(Part(rectangle(0.02 * length, -beam * 0.28, 0.13 * length, beam * 0.28), paint, 0, 10, gain=1.25))
     parts.append(Part(rectangle(-0.12 * length, -beam * 0.16, -0.05 * length, beam * 0.16), "darkgrey", 0, 9))
@@ -112,7 +138,14 @@ def _warship(rng: np.random.Generator, length: float, beam: float) -> list[Part]
 
 
 def _fishing(rng: np.random.Generator, length: float, beam: float) -> list[Part]:
-    parts = _hull_parts(length, beam, 0.30, str(rng.choice(("blue", "white", "red", "green", "black"))), str(rng.choice(("tan", "grey", "green", "deckred"))), board=2.5)
+    parts = _hull_parts(
+        length,
+        beam,
+        0.30,
+        str(rng.choice(("blue", "white", "red", "green", "black"))),
+        str(rng.choice(("tan", "grey", "green", "deckred"))),
+        board=2.5,
+    )
     ahead = 0.10 if rng.random() < 0.7 else -0.32
     parts += _house(ahead * length, (ahead + 0.20) * length, beam * 0.33, 3.5, 6)
     parts.append(Part(rectangle(-0.40 * length, -beam * 0.34, -0.36 * length, beam * 0.34), "yellow", 3, 7))
@@ -123,8 +156,21 @@ def _fishing(rng: np.random.Generator, length: float, beam: float) -> list[Part]
 def _ferry(rng: np.random.Generator, length: float, beam: float) -> list[Part]:
     parts = _hull_parts(length, beam, 0.22, "white", "lightgrey", 0.95)
     parts.append(Part(rectangle(-0.40 * length, -beam * 0.42, 0.28 * length, beam * 0.42), "white", 0, 9))
-    parts.append(Part(rectangle(-0.36 * length, -beam * 0.30, 0.10 * length, beam * 0.30), str(rng.choice(("green", "blue", "lightgrey"))), gain=0.9))
-    parts.append(Part(rectangle(-0.22 * length, -beam * 0.12, -0.14 * length, beam * 0.12), str(rng.choice(("red", "blue", "darkgrey"))), 0, 7))
+    parts.append(
+        Part(
+            rectangle(-0.36 * length, -beam * 0.30, 0.10 * length, beam * 0.30),
+            str(rng.choice(("green", "blue", "lightgrey"))),
+            gain=0.9,
+        )
+    )
+    parts.append(
+        Part(
+            rectangle(-0.22 * length, -beam * 0.12, -0.14 * length, beam * 0.12),
+            str(rng.choice(("red", "blue", "darkgrey"))),
+            0,
+            7,
+        )
+    )
     parts.append(Part(rectangle(0.16 * length, -beam * 0.46, 0.24 * length, beam * 0.46), "white", 0, 12, gain=1.05))
     for side in (1, -1):
         for x in np.linspace(-0.3, 0.05, 4) * length:
@@ -174,10 +220,19 @@ def small_boat(rng: np.random.Generator, kind: str | None = None) -> Model:
         parts.append(Part(rectangle(-0.44 * length, -beam * 0.30, -0.20 * length, beam * 0.30), "tan", gain=0.8))
     elif kind == "sailing boat":
         parts.append(Part(rectangle(-0.40 * length, -beam * 0.24, -0.16 * length, beam * 0.24), "tan", gain=0.7))
-        parts.append(Part(rectangle(-0.30 * length, -0.16, 0.12 * length, 0.16), str(rng.choice(("blue", "lightgrey", "darkgrey"))), 1.5, 2))
+        parts.append(
+            Part(
+                rectangle(-0.30 * length, -0.16, 0.12 * length, 0.16),
+                str(rng.choice(("blue", "lightgrey", "darkgrey"))),
+                1.5,
+                2,
+            )
+        )
         parts.append(Part(ellipse(0.12 * length, 0, 0.16, 0.16, 6), "lightgrey", 0, length * 1.15))
     else:
-        parts.append(Part(_hull(length * 0.82, beam * 0.66, 0.40, 0.8), str(rng.choice(("tan", "darkgrey", "deckred"))), gain=0.8))
+        parts.append(
+            Part(_hull(length * 0.82, beam * 0.66, 0.40, 0.8), str(rng.choice(("tan", "darkgrey", "deckred"))), gain=0.8)
+        )
     return Model("small boat", tuple(parts), kind, metal=0.25)
 
 
@@ -186,13 +241,17 @@ def wake(rng: np.random.Generator, length_m: float, beam_m: float) -> Model:
     tail = length_m * rng.uniform(0.9, 2.2) + 12
     stern = -length_m * 0.47
     parts = []
-    for start, end in ((0.0, 0.25), (0.22, 0.5), (0.48, 0.75), (0.72, 1.0)):
-        half0, half1 = beam_m * (0.26 + 0.22 * start), beam_m * (0.26 + 0.22 * end)
-        strength = 0.85 * (1 - start) + 0.16
-        trail = np.array([[stern - start * tail, -half0], [stern - start * tail, half0], [stern - end * tail, half1], [stern - end * tail, -half1]])
-        trail += rng.normal(0, beam_m * 0.03, trail.shape)
-        parts.append(Part(trail, "foam", gain=strength))
-    for side in (1, -1):
-        ray = np.array([[length_m * 0.38, beam_m * 0.35], [stern - tail * 0.35, beam_m * 1.7], [stern - tail * 0.38, beam_m * 1.55], [length_m * 0.25, beam_m * 0.42]])
-        parts.append(Part(ray * np.array([1, side]), "foam", gain=0.38))
+    for behind in np.sort(rng.random(int(26 + tail / 2)))[::-1]:  # churned water: broken, fading, widening
+        y = rng.normal(0, beam_m * (0.10 + 0.16 * behind))
+        size = beam_m * rng.uniform(0.10, 0.26) * (1 + behind)
+        parts.append(
+            Part(
+                ellipse(stern - behind * tail, y, size * 1.9, size * 0.7, 9), "foam", gain=max(0.16, 0.9 * (1 - behind) ** 1.4)
+            )
+        )
+    for side in (1, -1):  # bow waves
+        for out in np.linspace(0, 1, 9):
+            x, y = length_m * (0.40 - 0.95 * out), beam_m * (0.38 + 1.2 * out)
+            ray = ellipse(x + rng.normal(0, 0.5), side * y, length_m * 0.055, beam_m * 0.045, 7)
+            parts.append(Part(ray, "foam", gain=0.5 - 0.33 * out))
     return Model("", tuple(parts), "wake", metal=0.0)

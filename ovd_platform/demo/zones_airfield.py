@@ -1,5 +1,7 @@
 """Runways, aprons, terminals, parked aircraft. Belongs here: everything inside an airport's fence."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from ovd_platform.demo.craft import aircraft, helicopter, vehicle
@@ -32,7 +34,7 @@ def taxiway(site: Site, points_uv: list[list[float]], width_m: float = 21.0) -> 
     site.ground.stroke(scene, width_m + 8, "asphalt", 1.3)
     site.ground.stroke(scene, width_m, "asphalt", 1.05)
     site.ground.stroke(scene, 0.5, "yellowmark")
-    for start, end in zip(scene[:-1], scene[1:], strict=True):
+    for start, end in pairwise(scene):
         along = (end - start) / max(float(np.linalg.norm(end - start)), 1e-6)
         across = np.array([-along[1], along[0]]) * width_m / 2
         site.reserve(np.stack([start - across, end - across, end + across, start + across]), force=True)
@@ -51,7 +53,7 @@ def apron(site: Site, u0: float, v0: float, u1: float, v1: float) -> None:
     site.ground.stroke(site.xy([[u0, v1 - 6], [u1, v1 - 6]]), 0.5, "yellowmark")
 
 
-def gates(site: Site, u0: float, u1: float, terminal_v: float, apron_v: float, kinds: tuple[str, ...]) -> int:
+def gates(site: Site, u0: float, u1: float, terminal_v: float, apron_v: float, kinds: tuple[str, ...]) -> None:
     """A terminal along u with aircraft nose-in beside each other.
 
     Args:
@@ -61,14 +63,15 @@ def gates(site: Site, u0: float, u1: float, terminal_v: float, apron_v: float, k
         terminal_v: Where the terminal's face is; the apron lies at larger v.
         apron_v: Far edge of the apron.
         kinds: Airframes to draw from.
-
-    Returns:
-        Aircraft parked.
     """
-    rng, parked = site.mobile, 0
     depth = site.fixed.uniform(22, 34)
     model = terminal(site.fixed, u1 - u0 - 6, depth)
-    site.add(model, ((u0 + u1) / 2, terminal_v - depth / 2), 0.0, "at an airport", force=True)
+    site.add(model, ((u0 + u1) / 2, terminal_v - depth / 2), 0.0, "at an airport", force=True, cut=True)
+    site.later(lambda: _park_at_gates(site, u0, u1, terminal_v, apron_v, kinds))
+
+
+def _park_at_gates(site: Site, u0: float, u1: float, terminal_v: float, apron_v: float, kinds: tuple[str, ...]) -> None:
+    rng = site.mobile
     u = u0 + 10.0
     while u < u1 - 22:
         plane = aircraft(rng, str(rng.choice(kinds)))
@@ -81,22 +84,22 @@ def gates(site: Site, u0: float, u1: float, terminal_v: float, apron_v: float, k
         mark = site.xy([[u, nose_v - 2], [u, apron_v - 4]])
         site.ground.stroke(mark, 0.45, "yellowmark")
         if rng.random() < 0.84:
-            placed = site.add(plane, (u, nose_v + x1), -np.pi / 2 + rng.normal(0, 0.015), "on an apron beside a terminal", gap_m=0.5)
+            placed = site.add(
+                plane, (u, nose_v + x1), -np.pi / 2 + rng.normal(0, 0.015), "on an apron beside a terminal", gap_m=0.5
+            )
             if placed is not None:
-                parked += 1
                 if rng.random() < 0.8:
                     door = nose_v + 0.16 * (x1 - x0)
                     _bridge(site, u, terminal_v, door, (x1 - x0) * 0.055)
                 _service(site, u, nose_v, x1 - x0, span)
         u += span / 2
-    return parked
 
 
 def _bridge(site: Site, u: float, terminal_v: float, door_v: float, half_body: float) -> None:
     start = (u - 9.0, terminal_v)
     end = (u - half_body - 0.5, door_v)
     length = float(np.hypot(end[0] - start[0], end[1] - start[1]))
-    model = jet_bridge(site.fixed, length)
+    model = jet_bridge(site.mobile, length)
     site.add(model, start, float(np.arctan2(end[1] - start[1], end[0] - start[0])), "at a gate", force=True)
 
 
@@ -108,9 +111,17 @@ def _service(site: Site, u: float, nose_v: float, length: float, span: float) ->
         site.add(vehicle(rng, kind), where, float(rng.uniform(0, 6.28)), "beside an aircraft", gap_m=0.2)
 
 
-def stands(site: Site, u0: float, v0: float, u1: float, v1: float, kinds: tuple[str, ...], slant: float, share: float = 0.8) -> int:
-    """Aircraft parked in rows on an open apron, close to each other; returns how many."""
-    rng, parked, v = site.mobile, 0, v0
+def stands(
+    site: Site, u0: float, v0: float, u1: float, v1: float, kinds: tuple[str, ...], slant: float, share: float = 0.8
+) -> None:
+    """Aircraft parked in rows on an open apron, close to each other."""
+    site.later(lambda: _park_in_rows(site, u0, v0, u1, v1, kinds, slant, share))
+
+
+def _park_in_rows(
+    site: Site, u0: float, v0: float, u1: float, v1: float, kinds: tuple[str, ...], slant: float, share: float
+) -> None:
+    rng, v = site.mobile, v0
     while v < v1:
         u, deepest = u0, 0.0
         while u < u1:
@@ -123,12 +134,10 @@ def stands(site: Site, u0: float, v0: float, u1: float, v1: float, kinds: tuple[
                 break
             if rng.random() < share:
                 turn = slant + rng.normal(0, 0.03) + (np.pi if rng.random() < 0.12 else 0)
-                placed = site.add(plane, (u + wide / 2, v + reach / 2), turn, "parked on an apron", gap_m=0.3)
-                parked += placed is not None
+                site.add(plane, (u + wide / 2, v + reach / 2), turn, "parked on an apron", gap_m=0.3)
             u += wide * rng.uniform(0.92, 1.1) + 2
             deepest = max(deepest, reach)
         v += max(deepest, 12.0) + rng.uniform(5, 12)
-    return parked
 
 
 def heliport(site: Site, u: float, v: float, count: int) -> None:
@@ -140,8 +149,12 @@ def heliport(site: Site, u: float, v: float, count: int) -> None:
         for du in (-2.2, 2.2):
             site.ground.stroke(site.xy([[at[0] + du, v - 3.5], [at[0] + du, v + 3.5]]), 0.9, "marking")
         site.ground.stroke(site.xy([[at[0] - 2.2, v], [at[0] + 2.2, v]]), 0.9, "marking")
-        if site.mobile.random() < 0.8:
-            site.add(helicopter(site.mobile), at, float(site.mobile.uniform(0, 6.28)), "on a helipad", gap_m=0.2)
+        site.later(lambda at=at: _land(site, at))  # type: ignore[misc]
+
+
+def _land(site: Site, at: tuple[float, float]) -> None:
+    if site.mobile.random() < 0.8:
+        site.add(helicopter(site.mobile), at, float(site.mobile.uniform(0, 6.28)), "on a helipad", gap_m=0.2)
 
 
 def hangars(site: Site, u0: float, v: float, u1: float) -> None:

@@ -1,5 +1,11 @@
-"""Fields, woods, roads, rivers, wind farms. Belongs here: what covers a place before anything is built on it, and farmland."""
+"""Fields, woods, roads, rivers, wind farms.
 
+Belongs here: what covers a place before anything is built on it, and farmland.
+"""
+
+from itertools import pairwise
+
+import cv2
 import numpy as np
 
 from ovd_platform.demo.noise import octave_noise
@@ -44,10 +50,12 @@ def _hedge(site: Site, start_2: Points, end_2: Points) -> None:
 def wood(site: Site, corners_n2: Points) -> None:
     """Fill a quadrilateral of the scene frame with trees."""
     rng = site.fixed
-    area = 0.5 * abs(np.cross(corners_n2[2] - corners_n2[0], corners_n2[3] - corners_n2[1]))
+    area = cv2.contourArea(corners_n2.astype(np.float32))
     count = int(min(area / 30, 1500))
     a, b = rng.random((2, count, 1))
-    points = (1 - a) * (1 - b) * corners_n2[0] + a * (1 - b) * corners_n2[1] + a * b * corners_n2[2] + (1 - a) * b * corners_n2[3]
+    points = (
+        (1 - a) * (1 - b) * corners_n2[0] + a * (1 - b) * corners_n2[1] + a * b * corners_n2[2] + (1 - a) * b * corners_n2[3]
+    )
     site.plant(points, (2.0, 4.2))
 
 
@@ -64,7 +72,7 @@ def mottle(site: Site, material: str, share: float) -> None:
     """Patches of another ground cover on unbuilt land, over a share of it."""
     shape = site.ground.code_hw.shape
     scale = site.ground.samples_per_m
-    field = octave_noise(site.fixed, shape, ((scale * 90, 1.0), (scale * 22, 0.6), (scale * 6, 0.35)))
+    field = octave_noise(site.fixed, shape, ((scale * 90, 1.0), (scale * 22, 0.7), (scale * 6, 0.6), (scale * 1.6, 0.55)))
     limit = np.quantile(field[::8, ::8], 1 - share)
     site.ground.code_hw[(field > limit) & (site.ground.code_hw == site.ground.code_hw[0, 0])] = CODE[material]
 
@@ -86,7 +94,7 @@ def road(site: Site, points_uv: Points | list[list[float]], width_m: float = 9.0
     scene = site.xy(centre)
     site.ground.stroke(scene, width_m + 3, "gravel", 0.95)
     site.ground.stroke(scene, width_m, "asphalt", float(site.fixed.uniform(0.85, 1.15)))
-    for start, end in zip(scene[:-1], scene[1:], strict=True):
+    for start, end in pairwise(scene):
         along = (end - start) / max(float(np.linalg.norm(end - start)), 1e-6)
         across = np.array([-along[1], along[0]]) * (width_m / 2 + 1.0)
         site.reserve(np.stack([start - across, end - across, end + across, start + across]), force=True)

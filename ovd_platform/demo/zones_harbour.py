@@ -28,10 +28,20 @@ def port(site: Site, u0: float, u1: float, coast_v: float) -> None:
             stack = container_stack(rng, int(rng.integers(3, 7)), int(rng.integers(1, 4)))
             site.add(stack, (u, coast_v + 36), 0.0, "on a quay", surface="land", gap_m=1)
         site.add(building(rng, "hall"), (u + 8, coast_v + 62), 0.0, "in a port", surface="land", gap_m=2)
-    _alongside(site, u0, u1, coast_v - 2.5)
+    site.later(lambda: _alongside(site, u0, u1, coast_v - 2.5))
+    site.later(lambda: _port_traffic(site, u0, u1, coast_v))
+
+
+def _port_traffic(site: Site, u0: float, u1: float, coast_v: float) -> None:
     for _ in range(int((u1 - u0) / 30)):
         where = (site.mobile.uniform(u0, u1), coast_v + site.mobile.uniform(22, 76))
-        site.add(vehicle(site.mobile, str(site.mobile.choice(("lorry", "lorry", "van")))), where, float(site.mobile.choice((0, 1.571))), "in a port", surface="land")
+        site.add(
+            vehicle(site.mobile, str(site.mobile.choice(("lorry", "lorry", "van")))),
+            where,
+            float(site.mobile.choice((0, 1.571))),
+            "in a port",
+            surface="land",
+        )
 
 
 def _pier(site: Site, u: float, coast_v: float, length: float) -> float:
@@ -40,6 +50,13 @@ def _pier(site: Site, u: float, coast_v: float, length: float) -> float:
     outline = site.box(u - half, coast_v - length, u + half, coast_v + 2)
     site.ground.fill(outline, "concrete", 0.95)
     site.ground.slabs(outline, 7.0, -site.turn_rad, rng)
+    site.later(lambda: _moor(site, u, half, coast_v, length))
+    return u
+
+
+def _moor(site: Site, u: float, half: float, coast_v: float, length: float) -> None:
+    if site.mobile.random() < 0.5:
+        site.add(vehicle(site.mobile, "lorry"), (u, coast_v - length * 0.4), np.pi / 2, "on a pier", surface="land")
     for side in (-1, 1):
         v = coast_v - 12.0
         while v > coast_v - length:
@@ -56,9 +73,6 @@ def _pier(site: Site, u: float, coast_v: float, length: float) -> float:
                 if placed is not None and site.mobile.random() < 0.35:
                     _raft(site, at, v, heading, side, beam, long)
             v -= long / 2
-    if rng.random() < 0.5:
-        site.add(vehicle(site.mobile, "lorry"), (u, coast_v - length * 0.4), np.pi / 2, "on a pier", surface="land")
-    return u
 
 
 def _raft(site: Site, u: float, v: float, heading: float, side: int, beam: float, long: float) -> None:
@@ -81,7 +95,9 @@ def _alongside(site: Site, u0: float, u1: float, face_v: float) -> None:
         x0, y0, x1, y1 = model.box_xyxy
         if rng.random() < 0.6:
             turn = np.pi * int(rng.integers(2))
-            site.add(model, (u + (x1 - x0) / 2, face_v - (y1 - y0) / 2 - 0.6), turn, "moored at a quay", surface="water", gap_m=0.0)
+            site.add(
+                model, (u + (x1 - x0) / 2, face_v - (y1 - y0) / 2 - 0.6), turn, "moored at a quay", surface="water", gap_m=0.0
+            )
         u += (x1 - x0) + rng.uniform(6, 20)
 
 
@@ -95,16 +111,25 @@ def marina(site: Site, u0: float, u1: float, coast_v: float) -> None:
         for v in np.arange(coast_v - 6, coast_v - reach + 3, -4.6):
             for side in (-1, 1):
                 site.ground.stroke(site.xy([[u, v + 2.3], [u + side * 8, v + 2.3]]), 0.5, "lightgrey", 0.8)
-                if site.mobile.random() < 0.72:
-                    model = small_boat(site.mobile)
-                    long = model.box_xyxy[2] - model.box_xyxy[0]
-                    turn = (np.pi if side < 0 else 0.0) + np.pi * int(site.mobile.random() < 0.3) + site.mobile.normal(0, 0.03)
-                    site.add(model, (u + side * (1.6 + long / 2), v), turn, "in a marina", surface="any", gap_m=-0.1)
+                site.later(lambda u=float(u), v=float(v), side=side: _berth(site, u, v, side))  # type: ignore[misc]
+
+
+def _berth(site: Site, u: float, v: float, side: int) -> None:
+    if site.mobile.random() < 0.72:
+        model = small_boat(site.mobile)
+        long = model.box_xyxy[2] - model.box_xyxy[0]
+        turn = (np.pi if side < 0 else 0.0) + np.pi * int(site.mobile.random() < 0.3) + site.mobile.normal(0, 0.03)
+        site.add(model, (u + side * (1.6 + long / 2), v), turn, "in a marina", surface="any", gap_m=-0.1)
 
 
 def afloat(site: Site, u0: float, v0: float, u1: float, v1: float, ships: int, boats: int) -> None:
     """Vessels at anchor or under way on open water."""
+    site.later(lambda: _set_afloat(site, (u0, v0, u1, v1), ships, boats))
+
+
+def _set_afloat(site: Site, area: tuple[float, float, float, float], ships: int, boats: int) -> None:
     rng = site.mobile
+    u0, v0, u1, v1 = area
     for index in range(ships + boats):
         model = ship(rng) if index < ships else small_boat(rng)
         x0, y0, x1, y1 = model.box_xyxy

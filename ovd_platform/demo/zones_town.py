@@ -1,5 +1,7 @@
 """Streets, blocks, car parks, tank farms, domes. Belongs here: built-up land without ships or aircraft."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from ovd_platform.demo.craft import vehicle
@@ -20,16 +22,20 @@ def town(site: Site, u0: float, v0: float, u1: float, v1: float, density: float 
         road(site, [[u, vs[0]], [u, vs[-1]]], 6.5, line=False)
     for v in vs:
         road(site, [[us[0], v], [us[-1], v]], 6.5, line=False)
-    for left, right in zip(us[:-1], us[1:], strict=True):
-        for low, high in zip(vs[:-1], vs[1:], strict=True):
-            ground = str(rng.choice(("grass", "grass", "concrete", "soil"))) if dense else str(rng.choice(("grass", "grass", "soil")))
+    for left, right in pairwise(us):
+        for low, high in pairwise(vs):
+            ground = (
+                str(rng.choice(("grass", "grass", "concrete", "soil")))
+                if dense
+                else str(rng.choice(("grass", "grass", "soil")))
+            )
             site.ground.fill(site.box(left + 5, low + 5, right - 5, high - 5), ground, float(rng.uniform(0.8, 1.1)))
             if rng.random() < density:
                 _block(site, left + 6, low + 6, right - 6, high - 6, "block" if dense and rng.random() < 0.6 else "house")
-            elif rng.random() < 0.6:
+            elif rng.random() < 0.25:
                 car_park(site, left + 8, low + 8, right - 8, high - 8)
             _gardens(site, left + 5, low + 5, right - 5, high - 5)
-    _traffic(site, us, vs)
+    site.later(lambda: _traffic(site, us, vs))
 
 
 def _block(site: Site, u0: float, v0: float, u1: float, v1: float, kind: str) -> None:
@@ -40,7 +46,14 @@ def _block(site: Site, u0: float, v0: float, u1: float, v1: float, kind: str) ->
         while u < u1 - 7:
             model = building(rng, kind)
             x0, _, x1, _ = model.box_xyxy
-            site.add(model, (u + (x1 - x0) / 2, v + rng.normal(0, 1)), turn + rng.normal(0, 0.02), "in a town", surface="land", gap_m=0.8)
+            site.add(
+                model,
+                (u + (x1 - x0) / 2, v + rng.normal(0, 1)),
+                turn + rng.normal(0, 0.02),
+                "in a town",
+                surface="land",
+                gap_m=0.8,
+            )
             u += (x1 - x0) + rng.uniform(3, 9)
 
 
@@ -52,7 +65,7 @@ def _gardens(site: Site, u0: float, v0: float, u1: float, v1: float) -> None:
 
 def _traffic(site: Site, us: np.ndarray, vs: np.ndarray) -> None:  # type: ignore[type-arg]
     rng = site.mobile
-    for _ in range(int(len(us) * len(vs) * 1.6)):
+    for _ in range(int(len(us) * len(vs) * 0.7)):
         if rng.random() < 0.5:
             where, turn = (rng.choice(us) + rng.choice((-1.7, 1.7)), rng.uniform(vs[0], vs[-1])), np.pi / 2
         else:
@@ -64,13 +77,21 @@ def on_street(site: Site, uv: tuple[float, float], turn_rad: float, kind: str | 
     """Put a vehicle on a road; roads are reserved ground, so only other vehicles can be in its way."""
     model = vehicle(site.mobile, kind)
     x, y = site.xy([list(uv)])[0].tolist()
-    if any(abs(other.centre_m[0] - x) + abs(other.centre_m[1] - y) < 14 for other in site.placed if other.model.class_name == "vehicle"):
+    if any(
+        abs(other.centre_m[0] - x) + abs(other.centre_m[1] - y) < 14
+        for other in site.placed
+        if other.model.class_name == "vehicle"
+    ):
         return
     site.add(model, uv, turn_rad, "on a road", surface="land", gap_m=0.2, force=True)
 
 
 def road_traffic(site: Site, centre_uv: np.ndarray, count: int, lane_m: float = 2.2) -> None:  # type: ignore[type-arg]
     """Vehicles along a road's centre line, (N, 2), plan frame."""
+    site.later(lambda: _road_traffic(site, centre_uv, count, lane_m))
+
+
+def _road_traffic(site: Site, centre_uv: np.ndarray, count: int, lane_m: float) -> None:  # type: ignore[type-arg]
     rng = site.mobile
     for _ in range(count):
         at = int(rng.integers(1, max(len(centre_uv) - 1, 2)))
@@ -81,16 +102,25 @@ def road_traffic(site: Site, centre_uv: np.ndarray, count: int, lane_m: float = 
         on_street(site, (float(where[0]), float(where[1])), turn + (np.pi if side < 0 else 0))
 
 
-def car_park(site: Site, u0: float, v0: float, u1: float, v1: float, fill: float = 0.6) -> None:
+def car_park(site: Site, u0: float, v0: float, u1: float, v1: float, fill: float = 0.3) -> None:
     """Rows of bays, partly taken."""
     site.ground.fill(site.box(u0, v0, u1, v1), "asphalt", float(site.fixed.uniform(0.9, 1.25)))
-    share = site.mobile.uniform(fill * 0.4, min(fill * 1.3, 0.95))
-    for v in np.arange(v0 + 4, v1 - 3, 9.5 + 5.5):
+    site.reserve(site.box(u0, v0, u1, v1), force=True)
+    bays = []
+    for v in np.arange(v0 + 4, v1 - 3, 17.0):
         for u in np.arange(u0 + 2, u1 - 2, 2.7):
             site.ground.stroke(site.xy([[u - 1.35, v - 2.4], [u - 1.35, v + 2.4]]), 0.22, "marking", 0.8)
-            if site.mobile.random() < share:
-                turn = np.pi / 2 * site.mobile.choice((-1, 1)) + site.mobile.normal(0, 0.03)
-                site.add(vehicle(site.mobile, "car"), (u, v), turn, "in a car park", surface="land", gap_m=0.0)
+            bays.append((float(u), float(v)))
+    site.later(lambda: _park_cars(site, bays, fill))
+
+
+def _park_cars(site: Site, bays: list[tuple[float, float]], fill: float) -> None:
+    rng = site.mobile
+    share = rng.uniform(fill * 0.4, min(fill * 1.3, 0.95))
+    for bay in bays:
+        if rng.random() < share:
+            turn = np.pi / 2 * rng.choice((-1, 1)) + rng.normal(0, 0.03)
+            site.add(vehicle(rng, "car"), bay, turn, "in a car park", surface="land", force=True)
 
 
 def tank_farm(site: Site, u0: float, v0: float, u1: float, v1: float) -> None:
@@ -118,13 +148,27 @@ def industry(site: Site, u0: float, v0: float, u1: float, v1: float) -> None:
         for v in np.arange(v0 + 22, v1 - 15, 44):
             if rng.random() < 0.14:
                 site.ground.fill(site.box(u - 28, v - 16, u + 28, v + 16), "soil", 1.1)
-                site.add(crane(rng, "tower crane"), (u - 8, v), float(rng.uniform(0, 6.28)), "on a building site", surface="land")
+                site.add(
+                    crane(rng, "tower crane"), (u - 8, v), float(rng.uniform(0, 6.28)), "on a building site", surface="land"
+                )
             else:
-                site.add(building(rng, "hall"), (u, v), float(rng.normal(0, 0.01)), "in an industrial area", surface="land", gap_m=3)
+                site.add(
+                    building(rng, "hall"), (u, v), float(rng.normal(0, 0.01)), "in an industrial area", surface="land", gap_m=3
+                )
+    site.later(lambda: _lorries(site, u0, v0, u1, v1))
+
+
+def _lorries(site: Site, u0: float, v0: float, u1: float, v1: float) -> None:
     for _ in range(9):
         kind = str(site.mobile.choice(("lorry", "van", "lorry", "car")))
         where = (site.mobile.uniform(u0 + 6, u1 - 6), site.mobile.uniform(v0 + 6, v1 - 6))
-        site.add(vehicle(site.mobile, kind), where, float(site.mobile.choice((0, np.pi / 2))), "in an industrial area", surface="land")
+        site.add(
+            vehicle(site.mobile, kind),
+            where,
+            float(site.mobile.choice((0, np.pi / 2))),
+            "in an industrial area",
+            surface="land",
+        )
 
 
 def domes(site: Site, count: int) -> int:
@@ -140,10 +184,13 @@ def domes(site: Site, count: int) -> int:
             break
         model = dome_building(rng)
         uv = (rng.uniform(-0.6, 0.6) * site.size_m, rng.uniform(-0.6, 0.6) * site.size_m)
-        if site.add(model, uv, float(rng.uniform(0, 1.57)), "on open ground", surface="land", gap_m=5) is None:
+        if site.add(model, uv, float(rng.uniform(0, 1.57)), "on open ground", surface="open", gap_m=5) is None:
             continue
         reach = model.box_xyxy[2] + rng.uniform(2, 5)
-        site.ground.fill(site.box(uv[0] - reach, uv[1] - reach, uv[0] + reach, uv[1] + reach), str(rng.choice(("concrete", "grass", "gravel"))))
+        site.ground.fill(
+            site.box(uv[0] - reach, uv[1] - reach, uv[0] + reach, uv[1] + reach),
+            str(rng.choice(("concrete", "grass", "gravel"))),
+        )
         site.ground.stroke(site.xy([[uv[0], uv[1]], [uv[0] + reach + rng.uniform(8, 20), uv[1]]]), 2.5, "gravel")
         found += 1
     return found

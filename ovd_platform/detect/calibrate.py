@@ -131,7 +131,9 @@ def wilson_interval(hits: int, total: int, z: float = 1.959964) -> tuple[float, 
 def threshold_at_precision(
     score_n: NDArray[np.floating], true_n: NDArray[np.bool_], target: float
 ) -> tuple[float, int, int] | None:
-    """Lowest score at which everything at or above it has the target precision.
+    """Score that finds the most while everything at or above it has the target precision.
+
+    Of thresholds that find the same objects the highest is taken: going lower would only buy false ones with spare precision.
 
     Args:
         score_n: Scores, shape (N,).
@@ -147,7 +149,8 @@ def threshold_at_precision(
     good = np.flatnonzero(last_of_value & (right >= target * total) & (total >= MIN_ACCEPTED))
     if not len(good):
         return None
-    end = int(good[-1])
+    useful = good[right[good] == right[good[-1]]]
+    end = int(useful[0])
     return float(score_n[order[end]]), int(right[end]), int(total[end])
 
 
@@ -337,7 +340,7 @@ def _probability(
         precision=right / accepted,
         precision_low=low,
         precision_high=high,
-        recall=right / int(true_n.sum()),
+        recall=right / max(int(true_n[shown].sum()), 1),
     )
 
 

@@ -31,7 +31,7 @@ class ClassCalibration:
         precision: Precision at the threshold on held-out folds, with its 95 % Wilson interval.
         precision_low: Lower end.
         precision_high: Upper end.
-        recall: Share of matched proposals accepted at the threshold.
+        recall: Share of matched proposals, duplicates removed, accepted at the threshold.
         average_precision: Of the held-out scores.
         context_range: Water fractions usual for the class (low, high), or None where not known.
         reason: Why it abstains or accepts nothing; "" if it does neither.

@@ -1,4 +1,4 @@
-"""Captions as they are printed. Belongs here: finding caption text, its number and its parts; which figure it names is matching's."""
+"""Captions as they are printed. Belongs here: finding a caption, its number and its parts; whose it is is matching's."""
 
 import re
 from collections.abc import Sequence
@@ -9,13 +9,19 @@ from ovd_platform.documents.page_text import TextLine, join_lines
 
 _WORDS = (
     r"Figures?|Figs?\.?|FIGURE|FIG\.?|Abbildung|Abb\.?|ABBILDUNG|Bild|BILD|Figura|FIGURA|Рисунок|Рис\.?|Obr\.?|Rys\.?|"
-    r"Image|IMAGE|Photo|PHOTO|Plate|PLATE|Tafel|Exhibit|EXHIBIT|Chart|Scheme|Chip|CHIP|Map|MAP|Karte|Carte|Mapa|Foto|Afbeelding|Planche"
+    r"Image|IMAGE|Photo|PHOTO|Plate|PLATE|Tafel|Exhibit|EXHIBIT|Chart|Scheme|Chip|CHIP|Map|MAP|Karte|Carte|Mapa|Foto|"
+    r"Afbeelding|Planche"
 )
-_NUMBER = r"(?:[A-Za-z]{1,8}_)?[A-Za-z]?\d+(?:[.\-–_/][A-Za-z]*_?\d+)*(?:[a-z](?![a-z]))?|[IVXL]+(?![A-Za-z])|[A-Z]+(?:_[A-Za-z0-9]+)+"
-_CAPTION = re.compile(rf"^(?P<word>{_WORDS})\s*(?P<number>{_NUMBER})\s*(?P<delimiter>[:.|–—-]|\)\s*)?\s*(?P<text>.*)$", re.DOTALL)
+_NUMBER = (
+    r"(?:[A-Za-z]{1,8}_)?[A-Za-z]?\d+(?:[.\-–_/][A-Za-z]*_?\d+)*(?:[a-z](?![a-z]))?|[IVXL]+(?![A-Za-z])|"
+    r"[A-Z]+(?:_[A-Za-z0-9]+)+"
+)
+_CAPTION = re.compile(
+    rf"^(?P<word>{_WORDS})\s*(?P<number>{_NUMBER})\s*(?P<delimiter>[:.|–—-]|\)\s*)?\s*(?P<text>.*)$", re.DOTALL
+)
 _TABLE = re.compile(r"^(?:Table|TABLE|Tabelle|Tab\.|Tabla|Tableau|Tabella|Listing|Algorithm)\s*[A-Z]?[\dIVX]+", re.UNICODE)
 _PART_LINE = re.compile(r"^\(?([a-h])\)[\s:.]*(.*)$", re.DOTALL)
-_PART_INLINE = re.compile(r"(?:(?<=^)|(?<=[\s:;,.(]))\(([a-h])\)\s*[:.]?\s*")
+_PART_INLINE = re.compile(r"(?:(?<=^)|(?<=[\s:;,.(]))\(([a-h])\)(?![.,;)])\s*:?\s*")
 _VERBS = re.compile(
     r"^(?:shows?|illustrates?|depicts?|presents?|is|are|was|were|and|or|gives?|summari[sz]es|compares|demonstrates|displays|"
     r"reports|plots|contains|we|the|that|which|in|of|on|for|zeigt|stellt|ist|muestra|montre|mostra)\b",
@@ -146,8 +152,25 @@ def part_captions(lines: Sequence[TextLine]) -> list[PartCaption]:
     for line in lines:
         match = _PART_LINE.match(line.text)
         if match is not None and len(line.text) <= 120:
-            found.append(PartCaption(match[1], match[2].strip(), line.box))
+            members = [line, *_wrapped(line, lines)]
+            text = join_lines([match[2], *(member.text for member in members[1:])]).strip()
+            found.append(PartCaption(match[1], text, union_box(member.box for member in members)))
     return found
+
+
+def _wrapped(first: TextLine, lines: Sequence[TextLine]) -> list[TextLine]:
+    """Up to two lines that carry a panel's caption on: same font, same left edge, no gap."""
+    members: list[TextLine] = []
+    last = first
+    for line in sorted(lines, key=lambda item: item.box[1]):
+        aligned = abs(line.box[0] - first.box[0]) < 2 or x_overlap(line.box, first.box) > 0.9
+        near = 0.3 * last.size_pt < line.box[1] - last.box[1] < 1.8 * last.size_pt
+        same = abs(line.size_pt - first.size_pt) < 0.3 and line.font == first.font
+        starts = _PART_LINE.match(line.text) or _CAPTION.match(line.text) or _TABLE.match(line.text)
+        if aligned and near and same and not starts and len(members) < 2 and not last.text.endswith((".", ";")):
+            members.append(line)
+            last = line
+    return members
 
 
 def split_parts(text: str) -> tuple[str, dict[str, str]]:
@@ -177,5 +200,10 @@ def mention_pattern(label: str) -> re.Pattern[str] | None:
     if match is None:
         return None
     number = r"\s*".join(re.escape(part) for part in re.split(r"\s+|(?<=_)|(?=_)", match[1]) if part)
-    words = r"(?:Figures?|Figs?\.?|Abbildung(?:en)?|Abb\.?|Bild(?:er)?|Figuras?|Images?|Photos?|Plates?|Chips?|Maps?|Karten?|Рис\.?)"
-    return re.compile(rf"\b{words}\s*(?:[\w.\-]+\s*(?:,|and|und|et|y|&|-|–|to)\s*)*{number}(?![\d.]?\d|[_A-Za-z]\w)", re.IGNORECASE)
+    words = (
+        r"(?:Figures?|Figs?\.?|Abbildung(?:en)?|Abb\.?|Bild(?:er)?|Figuras?|Images?|Photos?|Plates?|Chips?|Maps?|Karten?|"
+        r"Рис\.?)"
+    )
+    return re.compile(
+        rf"\b{words}\s*(?:[\w.\-]+\s*(?:,|and|und|et|y|&|-|–|to)\s*)*{number}(?![\d.]?\d|[_A-Za-z]\w)", re.IGNORECASE
+    )

@@ -1,4 +1,4 @@
-"""Vector drawings of a page: marks over images, and drawn figures. Belongs here: shapes and clusters; captions are elsewhere."""
+"""Vector drawings of a page: marks over images, and drawn figures. Belongs here: shapes and clusters; never captions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from ovd_platform.documents.page_text import TextLine
 Shape = Literal["rectangle", "circle", "ellipse", "arrow", "line", "polygon", "path"]
 _MAX_DRAWINGS = 20_000
 _CELL_PT = 4.0
+_MAX_ARROW_SEARCH = 1500
+_MAX_HEAD_PT = 14.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def _points(items: Sequence[Any]) -> list[tuple[float, float]]:
 def _is_slanted(item: Any) -> bool:
     if item[0] != "l":
         return False
-    return abs(item[1][0] - item[2][0]) > 0.6 and abs(item[1][1] - item[2][1]) > 0.6
+    return bool(abs(item[1][0] - item[2][0]) > 0.6 and abs(item[1][1] - item[2][1]) > 0.6)
 
 
 def _color(path: dict[str, Any]) -> str:
@@ -136,27 +138,49 @@ def _share_tip(lines: Sequence[Any]) -> bool:
     if len(barbs) < 2 or lengths[1] > 0.6 * lengths[0]:
         return False
     return any(
-        all(min(np.hypot(tip[0] - p[0], tip[1] - p[1]) for p in (line[1], line[2])) < 1.0 for line in barbs) for tip in shaft[1:3]
+        all(min(np.hypot(tip[0] - p[0], tip[1] - p[1]) for p in (line[1], line[2])) < 1.0 for line in barbs)
+        for tip in shaft[1:3]
     )
 
 
 def _join_arrows(drawings: list[Drawing]) -> list[Drawing]:
-    """A line and a small head at one of its ends (a filled triangle, or two stroked barbs) become one arrow."""
-    heads = [d for d in drawings if d.shape in ("polygon", "path") and max(d.box[2] - d.box[0], d.box[3] - d.box[1]) <= 14]
-    if not heads or len(drawings) > 2000:
+    """A line and what makes a head at one of its ends (a small triangle, or short lines) become one arrow."""
+    if len(drawings) > _MAX_ARROW_SEARCH:
         return drawings
+    heads = [drawing for drawing in drawings if _may_be_head(drawing)]
     used: set[int] = set()
     result: list[Drawing] = []
     for drawing in drawings:
-        if drawing.shape == "line" and any(head is drawing for head in heads) is False:
-            head = next((h for h in heads if id(h) not in used and _touches_end(drawing, h)), None)
-            if head is not None:
-                used.add(id(head))
-                box = union_box([drawing.box, head.box])
-                result.append(Drawing(box, "arrow", True, head.filled, drawing.color, drawing.ends))
-                continue
-        result.append(drawing)
+        mine = (
+            [head for head in heads if id(head) not in used and _is_head_of(head, drawing)] if drawing.shape == "line" else []
+        )
+        if not any(head.shape != "line" for head in mine) and len(mine) < 2:
+            result.append(drawing)
+            continue
+        used.update(id(head) for head in mine)
+        box = union_box([drawing.box, *(head.box for head in mine)])
+        result.append(Drawing(box, "arrow", True, any(head.filled for head in mine), drawing.color, drawing.ends))
     return [drawing for drawing in result if id(drawing) not in used]
+
+
+def _length(drawing: Drawing) -> float:
+    (x0, y0), (x1, y1) = drawing.ends
+    return float(np.hypot(x1 - x0, y1 - y0))
+
+
+def _may_be_head(drawing: Drawing) -> bool:
+    size = max(drawing.box[2] - drawing.box[0], drawing.box[3] - drawing.box[1])
+    return drawing.shape in ("polygon", "path", "line") and size <= _MAX_HEAD_PT
+
+
+def _is_head_of(head: Drawing, line: Drawing) -> bool:
+    """Whether a small drawing sits at an end of a line; a short line must begin just there and be much shorter."""
+    if head is line or _length(line) < 8:
+        return False
+    if head.shape != "line":
+        return _touches_end(line, head)
+    meets = any(np.hypot(p[0] - q[0], p[1] - q[1]) < 1.0 for p in head.ends for q in line.ends)
+    return bool(meets and _length(head) < 0.6 * _length(line) and head.color == line.color)
 
 
 def _touches_end(line: Drawing, head: Drawing) -> bool:
@@ -185,19 +209,20 @@ def _annotations(page: Any) -> list[Drawing]:
     return found
 
 
-def vector_regions(pieces: Sequence[tuple[Box, bool]], lines: Sequence[TextLine], bounds: Box) -> list[VectorRegion]:
+def vector_regions(pieces: Sequence[tuple[Box, int]], lines: Sequence[TextLine], bounds: Box) -> list[VectorRegion]:
     """Clusters of drawings large enough to be a figure.
 
     Args:
-        pieces: Page boxes of drawings and small images, each with whether it is slanted, curved or an image.
+        pieces: Page boxes of drawings and images, each with how much it speaks for a figure: 0 a straight line or frame,
+            1 a slanted or curved one or a small image, 8 images that overlap each other.
         lines: Text of the page that may label the figures (no captions).
         bounds: The page.
 
     Returns:
         New list in reading order.
     """
-    usable = [(clipped(box, bounds), lively) for box, lively in pieces if box_area(box) < 0.5 * box_area(bounds)]
-    usable = [(box, lively) for box, lively in usable if box[2] >= box[0] and box[3] >= box[1]]
+    usable = [(clipped(box, bounds), weight) for box, weight in pieces if box_area(box) < 0.5 * box_area(bounds)]
+    usable = [(box, weight) for box, weight in usable if box[2] >= box[0] and box[3] >= box[1]]
     if not usable:
         return []
     labels = _cluster_labels([box for box, _ in usable], bounds)
@@ -227,16 +252,16 @@ def _cluster_labels(boxes: Sequence[Box], bounds: Box) -> list[int]:
     return [int(labels_hw[row, column]) for row, column in cells]
 
 
-def _region(members: Sequence[tuple[Box, bool]], lines: Sequence[TextLine]) -> VectorRegion | None:
+def _region(members: Sequence[tuple[Box, int]], lines: Sequence[TextLine]) -> VectorRegion | None:
     box = union_box(member for member, _ in members)
     if box[2] - box[0] < 40 or box[3] - box[1] < 30:
         return None
     near = [line.box for line in lines if len(line.text) <= 40 and intersection_area(line.box, grown(box, 6)) > 0]
     inside = sum(intersection_area(line.box, box) for line in lines)
-    lively = sum(alive for _, alive in members)
+    weight = sum(of_member for _, of_member in members)
     wordy = inside > 0.3 * box_area(box)
-    certain = lively >= 4 and len(members) >= 6 and not wordy
+    certain = weight >= 8 or (weight >= 4 and len(members) >= 6 and not wordy)
     text = sum(covered_fraction(line.box, box) > 0.5 and len(line.text.split()) > 8 for line in lines)
-    if text > 4 and lively < 4:
+    if text > 4 and weight < 4:
         return None
     return VectorRegion(union_box([box, *near]), len(members), certain)

@@ -1,13 +1,13 @@
 """One document -> figures with their words. Belongs here: the order of the steps and what happens when one fails.
 
-Does not belong here: how a step works (rasters, drawings, captions, matching, kind, trust), limits on time and memory (guarded).
+Does not belong here: how a step works (rasters, drawings, captions, matching, kind, trust), limits of the process (guarded).
 """
 
 import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ovd_platform.documents.drawings import Drawing
 from ovd_platform.documents.image_statistics import measure, unit_image
 from ovd_platform.documents.kind import judge, remote_sensing_share
 from ovd_platform.documents.language import guess_language
-from ovd_platform.documents.matching import side_votes
+from ovd_platform.documents.matching import side_votes, text_columns
 from ovd_platform.documents.opening import document_slug, opened, pdf_errors
 from ovd_platform.documents.outcome import DocumentOutcome, Overlay
 from ovd_platform.documents.page_boxes import Box, box_area
@@ -48,13 +48,11 @@ class _Reading:
     deadline: float | None
     pages: int = 0
     error: str | None = None
-
-    def __post_init__(self) -> None:
-        self.notes: list[str] = []
-        self.failed: list[str] = []
-        self.pairs: list[Pair] = []
-        self.overlays: list[Overlay] = []
-        self.dropped: Counter[str] = Counter()
+    notes: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+    overlays: list[Overlay] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
 
     @property
     def late(self) -> bool:
@@ -84,8 +82,8 @@ def extract_document(
 ) -> DocumentOutcome:
     """Extract every figure of a PDF with its words.
 
-    Images are written to ``images_dir / document_id / pair_id.png`` at native pixels. Whatever is wrong with the file is recorded in
-    the outcome; what could be read is kept.
+    Images are written to ``images_dir / document_id / pair_id.png`` at native pixels. Whatever is wrong with the file is
+    recorded in the outcome; what could be read is kept.
 
     Args:
         path: The PDF.
@@ -119,7 +117,8 @@ def _read(document: Any, reading: _Reading) -> None:
     layouts = [layout for _, layout in _layouts(document, reading)]
     repeated = repeated_images(layouts)
     text = [paragraph for layout in layouts for paragraph in layout.paragraphs]
-    everything = " ".join(paragraph.text for paragraph in text)
+    captions = [caption.text for layout in layouts for caption in layout.captions]
+    everything = " ".join([*(paragraph.text for paragraph in text), *captions])
     found: list[tuple[PageLayout, list[Figure]]] = []
     votes = np.zeros(2)
     for layout in layouts:
@@ -128,12 +127,13 @@ def _read(document: Any, reading: _Reading) -> None:
         found.append((layout, figures))
         votes += side_votes([figure.box for figure in figures], layout.captions)
     habit = float((votes[0] - votes[1]) / (votes.sum() + 2))
+    columns = text_columns([line for layout in layouts[:8] for line in layout.lines])
     about, language = remote_sensing_share(everything), guess_language(everything[:20_000])
     for layout, figures in found:
         if reading.late:
             reading.failed.append(f"page {layout.page + 1} and later: time ran out")
             return
-        words = page_words(layout, figures, text, habit)
+        words = page_words(layout, figures, text, habit, columns)
         for figure, of_figure in _worth_keeping(layout, figures, words, reading):
             _add_pair(document, figure, of_figure, reading, about, language)
 
@@ -166,7 +166,11 @@ def _worth_keeping(
     for figure, of_figure in zip(figures, words, strict=True):
         if not of_figure.label and not figure.certain:
             reading.dropped["table or frame"] += 1
-        elif not of_figure.label and figure.placement is None and box_area(figure.box) < _MIN_LONE_SHARE * box_area(layout.bounds):
+        elif (
+            not of_figure.label
+            and figure.placement is None
+            and box_area(figure.box) < _MIN_LONE_SHARE * box_area(layout.bounds)
+        ):
             reading.dropped["small drawing"] += 1
         else:
             yield figure, of_figure
@@ -176,10 +180,13 @@ def _add_pair(document: Any, figure: Figure, words: FigureWords, reading: _Readi
     page = document[figure.page]
     if page.rotation:
         page.remove_rotation()
+    unreadable: tuple[type[Exception], ...] = (UnreadableDocumentError, *pdf_errors())
     try:
         array = render_box(page, figure.box) if figure.placement is None else decode_placement(document, page, figure.placement)
-    except (UnreadableDocumentError, *pdf_errors()) as error:
-        reading.failed.append(f"page {figure.page + 1}, image at {_whole(figure.box)}: {(str(error).splitlines() or ['unknown'])[0]}")
+    except unreadable as error:
+        reading.failed.append(
+            f"page {figure.page + 1}, image at {_whole(figure.box)}: {(str(error).splitlines() or ['unknown'])[0]}"
+        )
         return
     if min(array.shape[:2]) < 4:
         reading.dropped["small image"] += 1
@@ -191,7 +198,7 @@ def _add_pair(document: Any, figure: Figure, words: FigureWords, reading: _Readi
     judgement = judge(
         statistics,
         caption=" ".join((words.caption, *callouts)),
-        nearby=words.context,
+        nearby=words.context if words.mentioned else "",
         vector=figure.placement is None,
         remote_sensing=about,
     )
@@ -201,7 +208,7 @@ def _add_pair(document: Any, figure: Figure, words: FigureWords, reading: _Readi
     notes = ["whole page"] if figure.scan else []
     if array.dtype == np.uint16:
         notes.append(f"{int(array.max()).bit_length()} bit")
-    own_language = guess_language(f"{words.caption} {words.context}")
+    own_language = guess_language(f"{words.caption} {words.context}", minimum_hits=5)
     reading.overlays.extend(_overlay(mark, figure.box, pair_id) for mark in figure.marks)
     reading.pairs.append(
         Pair(

@@ -17,6 +17,7 @@ class ImageStatistics:
 
     Attributes:
         flat: Pixels whose right and lower neighbours differ by at most one of 255 levels.
+        exact: Pixels whose right and lower neighbours are equal: drawings, unless stored as noisy JPEG.
         palette: Pixels that have one of the eight commonest colours (five bits a channel).
         white: Pixels lighter than 245 of 255 in every channel.
         saturation: Mean of (max - min) over channels.
@@ -29,6 +30,7 @@ class ImageStatistics:
     """
 
     flat: float
+    exact: float
     palette: float
     white: float
     saturation: float
@@ -108,6 +110,7 @@ def measure(array: NDArray[Any], max_side_px: int = 768) -> ImageStatistics:
     local = _local_contrast(grey_hw)
     return ImageStatistics(
         flat=float(still.mean()),
+        exact=float((np.maximum(right, down) <= 0.1 / 255).mean()),
         palette=float(counts[:8].sum() / codes.size),
         white=float((image.min(axis=2) > 245 / 255).mean()),
         saturation=float(spread.mean()),

@@ -1,7 +1,8 @@
 """What an image of a document is. Belongs here: kind and modality from statistics and words; finding the words is extract's.
 
-The rules were set on real chips (five satellite collections, ship chips of a document) against a handful of photographs and drawings.
-Drawings are told from nature by their pixels alone; photographs and satellite images look alike, and there the words have the last say.
+The rules were set on real chips (five satellite collections, ship chips of a document) against a handful of photographs and
+drawings. Drawings are told from nature by their pixels alone; photographs and satellite images look alike, and there the words
+have the last say.
 """
 
 import re
@@ -12,24 +13,31 @@ from ovd_platform.documents.image_statistics import ImageStatistics
 from ovd_platform.records.pair import FigureKind
 
 _SATELLITE = re.compile(
-    r"\b(?:satellit\w*|aerial|overhead|orthophoto\w*|google earth|worldview|pl[eé]iades|sentinel|landsat|quickbird|geoeye|ikonos|kompsat|"
-    r"skysat|planetscope|image chips?|chips?|pan(?:chromatic|chromatisch\w*)?|multispectral|hyperspectral|gsd|airport|airfield|harbou?rs?|"
-    r"ships?|vessels?|aircraft|runway|remote sensing|nadir|scene|luftbild\w*|schiffe?|flugzeuge?|hafen|teledetecci[oó]n|imagen satelital|"
-    r"buques?|puerto|t[eé]l[eé]d[eé]tection|navires?)\b",
+    r"\b(?:satellit\w*|aerial|overhead|orthophoto\w*|google earth|worldview|pl[eé]iades|sentinel|landsat|quickbird|geoeye|"
+    r"ikonos|kompsat|skysat|planetscope|image chips?|chips?|pan(?:chromatic|chromatisch\w*)?|multispectral|hyperspectral|gsd|"
+    r"airport|airfield|harbou?rs?|ships?|vessels?|aircraft|runway|remote sensing|nadir|scene|luftbild\w*|schiffe?|flugzeuge?|"
+    r"from above|from orbit|(?:air)?planes?|boats?|helicopters?|hafen|teledetecci[oó]n|imagen satelital|buques?|puerto|"
+    r"t[eé]l[eé]d[eé]tection|navires?)\b",
     re.IGNORECASE,
 )
 _RADAR = re.compile(
-    r"\b(?:SAR|radar|sentinel-?1\w*|terrasar\S*|radarsat\S*|cosmo-?skymed|iceye|capella|alos-?2|backscatter|speckle|sigma[ -]?0|"
-    r"interferogram|synthetic aperture|radarbild\w*|(?:VV|VH|HH|HV)(?:[ /-](?:VV|VH|HH|HV))*[ -](?:polari[sz]\w*|channel|band)|SLC|GRD)\b",
+    r"\b(?:SAR|radar|sentinel-?1\w*|terrasar\S*|radarsat\S*|cosmo-?skymed|iceye|capella|alos-?2|backscatter|speckle|"
+    r"sigma[ -]?0|interferogram|synthetic aperture|radarbild\w*|SLC|GRD|"
+    r"(?:VV|VH|HH|HV)(?:[ /-](?:VV|VH|HH|HV))*[ -](?:polari[sz]\w*|channel|band))\b",
     re.IGNORECASE,
 )
 _OPTICAL = re.compile(
-    r"\b(?:optical|optisch\w*|óptic\w*|optique|pan(?:chromatic|chromatisch\w*)?|multispectral|multispektral\w*|RGB|true[- ]colou?r|"
-    r"worldview|pl[eé]iades|sentinel-?2\w*|landsat|google earth)\b",
+    r"\b(?:optical|optisch\w*|óptic\w*|optique|pan(?:chromatic|chromatisch\w*)?|multispectral|multispektral\w*|RGB|"
+    r"true[- ]colou?r|worldview|pl[eé]iades|sentinel-?2\w*|landsat|google earth)\b",
     re.IGNORECASE,
 )
-_PHOTO = re.compile(r"\b(?:photo(?:graph)?s?|foto(?:graf\w*)?s?|portrait|selfie|ground[- ]level|handheld|lens|painting)\b", re.IGNORECASE)
-_MAP = re.compile(r"\b(?:maps?|mapa|karten?|carte|lageplan|study area|overview of the area|site plan|bathymetr\w*|topographic)\b", re.IGNORECASE)
+_PHOTO = re.compile(
+    r"\b(?:photo(?:graph)?s?|foto(?:graf\w*)?s?|portrait|selfie|ground[- ]level|handheld|lens|painting)\b", re.IGNORECASE
+)
+_MAP = re.compile(
+    r"\b(?:maps?|mapa|karten?|carte|lageplan|study area|overview of the area|site plan|bathymetr\w*|topographic)\b",
+    re.IGNORECASE,
+)
 _DRAWN = re.compile(
     r"\b(?:diagram|flow ?chart|architecture|schem\w*|plots?|graph|curves?|histogram|workflow|pipeline|block|screenshot|icon|"
     r"statistics|bar chart|confusion|illustration of|overview of the (?:method|system))\b",
@@ -64,7 +72,8 @@ def judge(statistics: ImageStatistics, *, caption: str, nearby: str, vector: boo
         vector: True if it was drawn by the page and not embedded.
         remote_sensing: How much the whole document is about remote sensing, [0, 1] (`remote_sensing_share`).
     """
-    if vector or _is_drawn(statistics):
+    dark_radar = not vector and statistics.grey and statistics.white < 0.2 and bool(_RADAR.search(caption))
+    if vector or (_is_drawn(statistics) and not dark_radar):
         is_map = bool(_MAP.search(caption)) and not _DRAWN.search(caption)
         source = "drawn by the page" if vector else f"flat areas {statistics.flat:.2f}, white {statistics.white:.2f}"
         return Judgement("map" if is_map else "diagram", "optical", 0.9 if vector or is_map else 0.75, source)
@@ -85,22 +94,21 @@ def judge(statistics: ImageStatistics, *, caption: str, nearby: str, vector: boo
 def _is_drawn(statistics: ImageStatistics) -> bool:
     """Large exactly flat areas, or much paper white; dark water is flat too, but noisy and never white."""
     paper = statistics.white > 0.25 and statistics.flat > 0.35
-    plain = statistics.flat > 0.72 and (statistics.palette > 0.8 or statistics.white > 0.1)
-    return paper or plain or statistics.flat > 0.93
+    plain = statistics.exact > 0.55 and (statistics.palette > 0.8 or statistics.white > 0.1)
+    return paper or plain or statistics.exact > 0.85
 
 
 def _overhead_score(statistics: ImageStatistics, caption: str, nearby: str, remote_sensing: float) -> tuple[float, str]:
     """Positive for a view from above, negative for a photograph; about -3 to 3."""
     looks = 0.35
     looks -= 2.5 * max(0.0, statistics.saturation - 0.16) / 0.1 * 0.4
-    looks -= 0.5 * max(0.0, statistics.tilt - 0.9)
-    looks -= 0.6 * max(0.0, statistics.uneven - 1.0)
+    looks -= 0.4 * max(0.0, statistics.tilt - 1.0)
     looks -= 0.3 if statistics.contrast > 0.3 else 0.0
     words = 0.0
     words += 1.2 if _SATELLITE.search(caption) or _RADAR.search(caption) else 0.0
     words -= 1.5 if _PHOTO.search(caption) else 0.0
     words += 0.3 if _SATELLITE.search(nearby) or _RADAR.search(nearby) else 0.0
-    words += 1.0 * remote_sensing - 0.45
+    words += 1.2 * remote_sensing - 0.45
     return looks + words, f"looks {looks:+.2f}, words {words:+.2f}"
 
 

@@ -11,7 +11,7 @@ from ovd_platform.documents.page_text import TextLine
 
 _FAR = 1e4
 _REACH_PT = 72.0
-_PANEL_GAP_PT = 40.0
+_PANEL_GAP_PT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ def match_captions(
     body: Sequence[TextLine],
     *,
     habit: float = 0.0,
+    columns: Sequence[tuple[float, float]] = (),
 ) -> list[Match]:
     """Assign captions to figures: each caption to its cheapest figure, leftover panels to their neighbour's caption.
 
@@ -61,6 +62,7 @@ def match_captions(
         boxes: Figures on the page, points.
         captions: Captions of the page.
         body: Lines that are neither captions nor call-outs; a long one between figure and caption parts them.
+        columns: Left and right of the text columns; a caption may stand anywhere in the column of its figure.
         habit: In [-1, 1]: captions of this document stand below (1), above (-1), or either (0).
 
     Returns:
@@ -73,7 +75,7 @@ def match_captions(
     side_nk: dict[tuple[int, int], tuple[str, float]] = {}
     for n, box in enumerate(boxes):
         for k, caption in enumerate(captions):
-            cost, side, gap = _cost(box, caption, habit)
+            cost, side, gap = _cost(box, caption, habit, columns)
             if cost < _FAR and not _parted(box, caption, body, side):
                 cost_nk[n, k], side_nk[n, k] = cost, (side, gap)
     for n, k in _assign(cost_nk):
@@ -90,12 +92,14 @@ def _assign(cost_nk: np.ndarray) -> list[tuple[int, int]]:
     return [(int(n), int(k)) for n, k in zip(rows, columns, strict=True) if cost_nk[n, k] < _FAR]
 
 
-def _cost(box: Box, caption: Caption, habit: float) -> tuple[float, str, float]:
+def _cost(box: Box, caption: Caption, habit: float, columns: Sequence[tuple[float, float]]) -> tuple[float, str, float]:
     """Cost in points, side and gap; `_FAR` when the two cannot belong together."""
     words = caption.box
-    aside = 0.15 * abs(centre(box)[0] - centre(words)[0])
+    aside = min(20.0, 0.15 * abs(centre(box)[0] - centre(words)[0]))
     doubt = 20 * (1 - caption.strength)
-    if x_overlap(box, words) >= 0.35:
+    over = x_overlap(box, words) >= 0.35
+    if over or _same_column(box, words, columns):
+        aside += 0 if over else 8
         gap = gap_y(box, words)
         under = centre(words)[1] > centre(box)[1]
         if -8 <= gap <= _REACH_PT:
@@ -105,6 +109,34 @@ def _cost(box: Box, caption: Caption, habit: float) -> tuple[float, str, float]:
         gap = gap_x(box, words)
         return max(gap, 0) + 15 + doubt + 0.05 * abs(centre(box)[1] - centre(words)[1]), "beside", gap
     return _FAR, "", 0.0
+
+
+def _same_column(box: Box, words: Box, columns: Sequence[tuple[float, float]]) -> bool:
+    """Whether the first column (that of most lines) that holds the words also holds the middle of the figure."""
+    holding = [column for column in columns if column[0] - 4 <= words[0] and words[2] <= column[1] + 4]
+    if not holding:
+        return False
+    left, right = holding[0]
+    return left <= centre(box)[0] <= right
+
+
+def text_columns(lines: Sequence[TextLine]) -> list[tuple[float, float]]:
+    """Left and right of the columns that long lines stand in, most lines first; two lines make a column.
+
+    Args:
+        lines: Of one page, or of several of one layout.
+    """
+    columns: list[tuple[float, float, int]] = []
+    for line in sorted((line for line in lines if len(line.text.split()) >= 7), key=lambda line: line.box[2] - line.box[0]):
+        left, right = line.box[0], line.box[2]
+        for index, (low, high, count) in enumerate(columns):
+            common = min(high, right) - max(low, left)
+            if common > 0.8 * (high - low) and right - left < 1.5 * (high - low):
+                columns[index] = (min(low, left), max(high, right), count + 1)
+                break
+        else:
+            columns.append((left, right, 1))
+    return [(low, high) for low, high, count in sorted(columns, key=lambda column: -column[2]) if count >= 2]
 
 
 def _parted(box: Box, caption: Caption, body: Sequence[TextLine], side: str) -> bool:
@@ -133,7 +165,9 @@ def _share_with_panels(
             options = [
                 (max(gap_x(boxes[n], boxes[m]), gap_y(boxes[n], boxes[m])), m)
                 for m, other in enumerate(matches)
-                if other.caption is not None and _are_panels(boxes[n], boxes[m]) and _reaches(boxes, n, captions[other.caption], matches, m)
+                if other.caption is not None
+                and _are_panels(boxes[n], boxes[m])
+                and _reaches(boxes, n, captions[other.caption], matches, m)
             ]
             if options:
                 gap, m = min(options)
@@ -154,15 +188,12 @@ def _are_panels(first: Box, second: Box) -> bool:
 
 
 def _reaches(boxes: Sequence[Box], n: int, caption: Caption, matches: list[Match], m: int) -> bool:
-    """A leftover beside the owner shares a caption that is centred on both; stacked on the owner it must not be behind the caption."""
+    """Whether a leftover by the owner may share its caption: centred on both, wide, or stacked; not behind the words."""
     side = matches[m].side
     if side == "beside":
         return True
     group = union_box([boxes[n], *(boxes[i] for i, match in enumerate(matches) if match.caption == matches[m].caption)])
-    if side == "below":
-        outside = boxes[n][1] > caption.box[1]
-    else:
-        outside = boxes[n][3] < caption.box[3]
+    outside = boxes[n][1] > caption.box[1] if side == "below" else boxes[n][3] < caption.box[3]
     if outside:
         return False
     nearer_to_group = abs(centre(caption.box)[0] - centre(group)[0]) < abs(centre(caption.box)[0] - centre(boxes[m])[0]) + 2
@@ -189,7 +220,11 @@ def own_part(box: Box, parts: Sequence[PartCaption], others: Sequence[Box]) -> P
     for part in parts:
         if x_overlap(box, part.box) < 0.5:
             continue
-        gap = part.box[1] - box[3] if part.box[1] >= box[3] - 4 else (0.0 if part.box[1] >= box[1] - 2 else box[1] - part.box[3] + 4)
+        gap = (
+            part.box[1] - box[3]
+            if part.box[1] >= box[3] - 4
+            else (0.0 if part.box[1] >= box[1] - 2 else box[1] - part.box[3] + 4)
+        )
         nearer = any(other != box and _below_gap(other, part.box) < gap for other in others)
         if 0 <= max(gap, 0) <= 22 and not nearer and (best is None or gap < best[0]):
             best = (gap, part)

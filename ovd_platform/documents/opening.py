@@ -1,4 +1,4 @@
-"""Opening documents that may be broken, encrypted or empty. Belongs here: open, unlock, count; what is on a page is elsewhere."""
+"""Opening documents that may be broken, encrypted or empty. Belongs here: open, unlock, count; never what is on a page."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -44,7 +44,9 @@ def opened(path: Path, passwords: Sequence[str] = ()) -> Iterator[tuple[Any, lis
     try:
         document = pymupdf.open(path, filetype="pdf")
     except pdf_errors() as error:
-        raise UnreadableDocumentError(f"Cannot open {path.name}: expected a PDF, got {_first_line(error)}. Check the file.") from error
+        raise UnreadableDocumentError(
+            f"Cannot open {path.name}: expected a PDF, got {_first_line(error)}. Check the file."
+        ) from error
     with document:
         notes = _unlock(document, path, passwords)
         if document.is_repaired:
@@ -67,7 +69,7 @@ def _unlock(document: Any, path: Path, passwords: Sequence[str]) -> list[str]:
         if document.authenticate(password):
             return [f"encrypted: opened with password {number} of the list"]
     raise UnreadableDocumentError(
-        f"Cannot open {path.name}: expected a password that fits, got {len(passwords)} that do not. Add it to the password list."
+        f"Cannot open {path.name}: expected a password that fits, got {len(passwords)} that do not. Add it to the list."
     )
 
 

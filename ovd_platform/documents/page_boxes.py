@@ -1,4 +1,4 @@
-"""Rectangles on a page in PDF points, origin top left. Belongs here: pure arithmetic of page boxes; scene pixels are geometry's."""
+"""Rectangles on a page in PDF points, origin top left. Belongs here: arithmetic of page boxes; scene pixels are geometry's."""
 
 from collections.abc import Iterable
 

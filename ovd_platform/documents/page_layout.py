@@ -1,4 +1,4 @@
-"""What lies where on a page. Belongs here: text, images and drawings sorted into figures, marks and decoration; words are captions'."""
+"""What lies where on a page. Belongs here: text, images, drawings sorted into figures, marks, decoration; never meaning."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,14 +7,16 @@ from typing import Any
 
 from ovd_platform.documents.captions import Caption, find_captions
 from ovd_platform.documents.drawings import Drawing, page_drawings, vector_regions
-from ovd_platform.documents.page_boxes import Box, box_area, centre, clipped, covered_fraction, grown
+from ovd_platform.documents.matching import reading_order
+from ovd_platform.documents.page_boxes import Box, box_area, centre, clipped, covered_fraction, grown, intersection_area
 from ovd_platform.documents.page_text import Paragraph, TextLine, page_lines, paragraphs
 from ovd_platform.documents.rasters import Placement, find_placements
 
 _MIN_SIDE_PX = 24
-_MIN_SIDE_PT = 22.0
+_MIN_SIDE_PT = 30.0
 _MAX_ASPECT = 8.0
 _MARGIN_BAND = 0.09
+_HEAP_WEIGHT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class PageLayout:
         captions: Captions among them.
         placements: Embedded images.
         drawings: Painted paths and annotations.
-        paragraphs: Text blocks.
+        paragraphs: Text blocks without captions.
     """
 
     page: int
@@ -78,9 +80,10 @@ def read_layout(page: Any, extra_lines: Sequence[TextLine] = ()) -> PageLayout:
     bounds = (float(rect.x0), float(rect.y0), float(rect.x1), float(rect.y1))
     lines = [*page_lines(page), *extra_lines]
     number = int(page.number)
-    return PageLayout(
-        number, bounds, lines, find_captions(lines), find_placements(page), page_drawings(page), paragraphs(lines, number)
-    )
+    captions = find_captions(lines)
+    captioned = {line for caption in captions for line in caption.lines}
+    text = paragraphs([line for line in lines if line not in captioned], number)
+    return PageLayout(number, bounds, lines, captions, find_placements(page), page_drawings(page), text)
 
 
 def repeated_images(layouts: Sequence[PageLayout]) -> set[str]:
@@ -96,7 +99,9 @@ def repeated_images(layouts: Sequence[PageLayout]) -> set[str]:
             if _in_margin(placement.box, layout.bounds):
                 marginal.add(placement.digest)
     return {
-        digest for digest, where in pages.items() if len(where) >= 3 or (len(where) == 2 and digest in marginal) or most[digest] >= 5
+        digest
+        for digest, where in pages.items()
+        if len(where) >= 3 or (len(where) == 2 and digest in marginal) or most[digest] >= 5
     }
 
 
@@ -116,11 +121,13 @@ def page_figures(layout: PageLayout, repeated: set[str]) -> tuple[list[Figure], 
         Figures in reading order, and counts by reason of what is no figure.
     """
     figures, small, dropped = _standalone(layout, repeated)
-    pieces: list[tuple[Box, bool]] = [(box, True) for box in small]
+    pieces: list[tuple[Box, int]] = [(box, 1) for box in small]
+    figures, heaps = _overlapping(figures)
+    pieces.extend((box, _HEAP_WEIGHT) for box in heaps)
     for drawing in layout.drawings:
-        owner = next((figure for figure in figures if not figure.scan and covered_fraction(drawing.box, figure.box) >= 0.4), None)
+        owner = next((figure for figure in figures if not figure.scan and _marks(drawing, figure.box)), None)
         if owner is None:
-            pieces.append((drawing.box, drawing.slanted))
+            pieces.append((drawing.box, int(drawing.slanted)))
         elif covered_fraction(owner.box, grown(drawing.box, 1.5)) < 0.98:  # a frame around the image marks nothing in it
             owner.marks.append(drawing)
     captioned = {line for caption in layout.captions for line in caption.lines}
@@ -129,6 +136,7 @@ def page_figures(layout: PageLayout, repeated: set[str]) -> tuple[list[Figure], 
         box = clipped(region.box, layout.bounds)
         if not any(covered_fraction(figure.box, box) > 0.9 or covered_fraction(box, figure.box) > 0.6 for figure in figures):
             figures.append(Figure(layout.page, box, None, region.certain))
+    figures = [figures[index] for index in reading_order([figure.box for figure in figures])]
     _collect_callouts(figures, free)
     _number_parts(figures)
     return figures, dropped
@@ -155,6 +163,18 @@ def _standalone(layout: PageLayout, repeated: set[str]) -> tuple[list[Figure], l
     return figures, small, dropped
 
 
+def _overlapping(figures: Sequence[Figure]) -> tuple[list[Figure], list[Box]]:
+    """Part images that stand free from those that lie on each other: the latter are layers of one drawing."""
+    layers: set[int] = set()
+    for i, first in enumerate(figures):
+        for j in range(i + 1, len(figures)):
+            second = figures[j].box
+            if intersection_area(first.box, second) > 0.3 * min(box_area(first.box), box_area(second)):
+                layers.update((i, j))
+    free = [figure for index, figure in enumerate(figures) if index not in layers]
+    return free, [figures[index].box for index in sorted(layers)]
+
+
 def _no_figure(placement: Placement, box: Box, layout: PageLayout, repeated: set[str]) -> str:
     """Why an image is no figure of its own; "" if it is one."""
     width, height = box[2] - box[0], box[3] - box[1]
@@ -178,11 +198,32 @@ def _no_figure(placement: Placement, box: Box, layout: PageLayout, repeated: set
     return ""
 
 
+def _marks(drawing: Drawing, box: Box) -> bool:
+    """Whether a drawing lies over an image, or is an arrow or line with one end in it."""
+    if covered_fraction(drawing.box, box) >= 0.4:
+        return True
+    return drawing.shape in ("arrow", "line") and any(_inside(end, box) for end in drawing.ends)
+
+
+def _inside(point: tuple[float, float], box: Box) -> bool:
+    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
+
+
+def _at_arrow_tail(line: TextLine, figure: Figure) -> bool:
+    """Whether a short line stands where an arrow or leader line that points into the figure begins."""
+    if len(line.text.split()) > 6:
+        return False
+    tails = [
+        end for mark in figure.marks if mark.shape in ("arrow", "line") for end in mark.ends if not _inside(end, figure.box)
+    ]
+    return any(_inside(tail, grown(line.box, 8.0)) for tail in tails)
+
+
 def _collect_callouts(figures: Sequence[Figure], lines: Sequence[TextLine]) -> None:
-    """A line belongs to the smallest figure its middle lies in."""
+    """A line belongs to the smallest figure its middle lies in, or that an arrow leads to from it."""
     for line in lines:
-        x, y = centre(line.box)
-        inside = [figure for figure in figures if figure.box[0] <= x <= figure.box[2] and figure.box[1] <= y <= figure.box[3]]
+        middle = centre(line.box)
+        inside = [figure for figure in figures if _inside(middle, figure.box) or _at_arrow_tail(line, figure)]
         if inside:
             min(inside, key=lambda figure: box_area(figure.box)).callouts.append(line)
 

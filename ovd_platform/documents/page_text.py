@@ -112,5 +112,6 @@ def paragraphs(lines: list[TextLine], page: int) -> list[Paragraph]:
     for line in lines:
         groups.setdefault(line.block, []).append(line)
     return [
-        Paragraph(page, join_lines([line.text for line in group]), union_box(line.box for line in group)) for group in groups.values()
+        Paragraph(page, join_lines([line.text for line in group]), union_box(line.box for line in group))
+        for group in groups.values()
     ]

@@ -43,4 +43,6 @@ def read_image(path: Path) -> NDArray[Any]:
     try:
         return np.asarray(imagecodecs.png_decode(path.read_bytes()))
     except (RuntimeError, ValueError) as error:
-        raise UnreadableDocumentError(f"Cannot read {path}: expected a PNG, got {error}. Extract its document again.") from error
+        raise UnreadableDocumentError(
+            f"Cannot read {path}: expected a PNG, got {error}. Extract its document again."
+        ) from error

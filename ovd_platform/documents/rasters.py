@@ -110,7 +110,9 @@ def _join_strips(placements: list[Placement]) -> list[Placement]:
 
 def _continues(above: Placement, item: Placement) -> bool:
     flat = item.width_px >= _STRIP_ASPECT * item.height_px and above.width_px >= _STRIP_ASPECT * above.height_px
-    same_columns = abs(above.box[0] - item.box[0]) < 1 and abs(above.box[2] - item.box[2]) < 1 and above.width_px == item.width_px
+    same_columns = (
+        abs(above.box[0] - item.box[0]) < 1 and abs(above.box[2] - item.box[2]) < 1 and above.width_px == item.width_px
+    )
     return flat and same_columns and item.box[1] > above.box[1] and -3.5 <= gap_y(above.box, item.box) <= 1.5
 
 

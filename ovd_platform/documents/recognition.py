@@ -1,6 +1,6 @@
 """The seam for optical character recognition. Belongs here: the shape of a recogniser and its use; none is shipped.
 
-A recogniser is any callable from an image to lines, for example a thin wrapper around rapidocr or tesseract where one is installed.
+A recogniser is any callable from an image to lines, for example a thin wrapper around rapidocr where it is installed.
 """
 
 from collections.abc import Callable
@@ -52,10 +52,16 @@ def recognised_page(page: Any, recogniser: Recogniser, minimum_certainty: float 
         if line.certainty >= minimum_certainty and line.text.strip():
             x0, y0, x1, y1 = line.box_image_xyxy
             place = (box[0] + x0 * scale_x, box[1] + y0 * scale_y, box[0] + x1 * scale_x, box[1] + y1 * scale_y)
-            lines.append(TextLine(" ".join(line.text.split()), place, place[3] - place[1], False, False, "recognised", 10_000 + number))
+            lines.append(
+                TextLine(" ".join(line.text.split()), place, place[3] - place[1], False, False, "recognised", 10_000 + number)
+            )
     return lines
 
 
-def recognised_callouts(image_hwc: NDArray[np.uint8], recogniser: Recogniser, minimum_certainty: float = 0.5) -> tuple[str, ...]:
+def recognised_callouts(
+    image_hwc: NDArray[np.uint8], recogniser: Recogniser, minimum_certainty: float = 0.5
+) -> tuple[str, ...]:
     """Words inside an image, as read."""
-    return tuple(line.text.strip() for line in recogniser(image_hwc) if line.certainty >= minimum_certainty and line.text.strip())
+    return tuple(
+        line.text.strip() for line in recogniser(image_hwc) if line.certainty >= minimum_certainty and line.text.strip()
+    )

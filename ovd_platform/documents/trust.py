@@ -14,8 +14,8 @@ _AMBIGUOUS_PT = 12.0
 def confidence(words: FigureWords, judgement: Judgement) -> float:
     """Trust in a pair, [0, 1], two decimals.
 
-    Without a caption it never passes 0.3. A numbered caption next to its figure starts at 0.6; a mention in the text, an unambiguous
-    place and a clear kind raise it; words shared by several panels, distance and ambiguity lower it.
+    Without a caption it never passes 0.3. A numbered caption next to its figure starts at 0.6; a mention in the text, an
+    unambiguous place and a clear kind raise it; words shared by several panels, distance and ambiguity lower it.
 
     Args:
         words: The figure's words and how they were matched.

@@ -1,16 +1,19 @@
-"""The words of each figure. Belongs here: caption, part, context and call-outs put together; geometry of the match is matching's."""
+"""The words of each figure. Belongs here: caption, part, context, call-outs put together; geometry is matching's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ovd_platform.documents.captions import Caption, PartCaption, mention_pattern, part_captions, split_parts
-from ovd_platform.documents.matching import Match, match_captions, own_part
-from ovd_platform.documents.page_boxes import x_overlap
+from ovd_platform.documents.matching import Match, match_captions, own_part, text_columns
+from ovd_platform.documents.page_boxes import Box, covered_fraction, union_box, x_overlap
 from ovd_platform.documents.page_layout import Figure, PageLayout
 from ovd_platform.documents.page_text import Paragraph
 
 _CONTEXT_LETTERS = 600
 _MIN_CONTEXT_LETTERS = 12
+_TAIL_LETTERS = 300
+_OWN_WORDS = 4  # a panel with as many words of its own does not need those it shares
+_ASIDE_PT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,13 @@ class FigureWords:
     shared: bool
 
 
-def page_words(layout: PageLayout, figures: Sequence[Figure], text: Sequence[Paragraph], habit: float) -> list[FigureWords]:
+def page_words(
+    layout: PageLayout,
+    figures: Sequence[Figure],
+    text: Sequence[Paragraph],
+    habit: float,
+    columns: Sequence[tuple[float, float]],
+) -> list[FigureWords]:
     """Words of all figures of a page.
 
     Args:
@@ -46,6 +55,7 @@ def page_words(layout: PageLayout, figures: Sequence[Figure], text: Sequence[Par
         figures: Its figures.
         text: Paragraphs of the whole document.
         habit: Where captions of this document stand, [-1, 1].
+        columns: Text columns of the document, for pages that have no running text.
 
     Returns:
         One result a figure, in order.
@@ -54,11 +64,20 @@ def page_words(layout: PageLayout, figures: Sequence[Figure], text: Sequence[Par
     over = {line for figure in figures for line in figure.callouts}
     loose = [line for line in layout.lines if line not in captioned]
     parts = part_captions(loose)
-    part_boxes = {part.box for part in parts}
-    body = [line for line in loose if line not in over and line.box not in part_boxes]
+    body = [
+        line for line in loose if line not in over and not any(covered_fraction(line.box, part.box) > 0.9 for part in parts)
+    ]
     boxes = [figure.box for figure in figures]
-    matches = match_captions(boxes, layout.captions, body, habit=habit)
+    matches = match_captions(
+        _with_parts(boxes, parts), layout.captions, body, habit=habit, columns=[*text_columns(body), *columns]
+    )
     return [_words(figure, match, layout, parts, boxes, text) for figure, match in zip(figures, matches, strict=True)]
+
+
+def _with_parts(boxes: Sequence[Box], parts: Sequence[PartCaption]) -> list[Box]:
+    """Figures together with the "(a) ..." lines at them: a caption's distance is measured from there."""
+    own = [own_part(box, parts, boxes) for box in boxes]
+    return [box if part is None else union_box([box, part.box]) for box, part in zip(boxes, own, strict=True)]
 
 
 def _words(
@@ -66,13 +85,15 @@ def _words(
     match: Match,
     layout: PageLayout,
     parts: Sequence[PartCaption],
-    boxes: Sequence[tuple[float, float, float, float]],
+    boxes: Sequence[Box],
     text: Sequence[Paragraph],
 ) -> FigureWords:
     callouts = tuple(line.text for line in figure.callouts)
     caption = layout.captions[match.caption] if match.caption is not None else None
     if caption is None:
-        return FigureWords("", "", _text_above(figure, text), False, callouts, match, 0.0, False)
+        own = own_part(figure.box, parts, boxes)
+        spoken = own.text if own is not None and len(own.text.split()) >= _OWN_WORDS else ""
+        return FigureWords(spoken, "", _text_above(figure, text), False, callouts, match, 0.5 if spoken else 0.0, False)
     words, letter, shared = _panel_words(figure, match, caption, parts, boxes)
     label = f"{caption.label}({letter})" if letter else caption.label
     context = _mention(caption, figure.page, text)
@@ -82,7 +103,11 @@ def _words(
 
 
 def _panel_words(
-    figure: Figure, match: Match, caption: Caption, parts: Sequence[PartCaption], boxes: Sequence[tuple[float, float, float, float]]
+    figure: Figure,
+    match: Match,
+    caption: Caption,
+    parts: Sequence[PartCaption],
+    boxes: Sequence[Box],
 ) -> tuple[str, str, bool]:
     """Caption of one panel, its letter, and whether other panels have the same words."""
     common, inline = split_parts(caption.text)
@@ -97,7 +122,9 @@ def _panel_words(
     specific = (own.text if own is not None else "") or inline.get(letter, "")
     if not specific:
         return caption.text, letter, True
-    return (f"{common.rstrip('.:')}: {specific}" if common else specific), letter, False
+    if common and len(specific.split()) < _OWN_WORDS:
+        return f"{common.rstrip('.:')}: {specific}", letter, False
+    return specific, letter, False
 
 
 def _mention(caption: Caption, page: int, text: Sequence[Paragraph]) -> str:
@@ -114,7 +141,11 @@ def _mention(caption: Caption, page: int, text: Sequence[Paragraph]) -> str:
 
 
 def _overlaps(paragraph: Paragraph, caption: Caption) -> bool:
-    return paragraph.box[1] <= caption.box[3] and paragraph.box[3] >= caption.box[1] and x_overlap(paragraph.box, caption.box) > 0.3
+    return (
+        paragraph.box[1] <= caption.box[3]
+        and paragraph.box[3] >= caption.box[1]
+        and x_overlap(paragraph.box, caption.box) > 0.3
+    )
 
 
 def _excerpt(text: str, position: int) -> str:
@@ -128,9 +159,18 @@ def _excerpt(text: str, position: int) -> str:
 
 def _text_above(figure: Figure, text: Sequence[Paragraph], caption: Caption | None = None) -> str:
     """The nearest words above a figure on its page, or the last words before it; headings count."""
-    usable = [item for item in text if len(item.text) >= _MIN_CONTEXT_LETTERS and not (caption and caption.text and caption.text in item.text)]
-    same = [item for item in usable if item.page == figure.page and item.box[3] <= figure.box[1] + 6 and x_overlap(item.box, figure.box) > 0]
-    if same:
-        return _excerpt(max(same, key=lambda item: item.box[3]).text, 0)
+    usable = [
+        item
+        for item in text
+        if len(item.text) >= _MIN_CONTEXT_LETTERS and not (caption and caption.text and caption.text in item.text)
+    ]
+    same = [item for item in usable if item.page == figure.page and item.box[3] <= figure.box[1] + 8]
     earlier = [item for item in usable if item.page < figure.page]
-    return _excerpt(max(earlier, key=lambda item: (item.page, item.box[3])).text, 0) if earlier else ""
+    if same:  # another column counts, but only if it is much nearer
+        nearest = max(same, key=lambda item: item.box[3] - (0 if x_overlap(item.box, figure.box) > 0 else _ASIDE_PT))
+    elif earlier:
+        nearest = max(earlier, key=lambda item: (item.page, item.box[3]))
+    else:
+        return ""
+    tail = nearest.text[-_TAIL_LETTERS:]
+    return tail if len(nearest.text) <= _TAIL_LETTERS else tail.partition(" ")[2]

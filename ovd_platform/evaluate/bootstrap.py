@@ -51,6 +51,16 @@ def plain(value: float) -> float | None:
     return round(float(value), 6) if np.isfinite(value) else None
 
 
+def share_figure(part_s: FloatArray, whole_s: FloatArray) -> Callable[[FloatArray], float]:
+    """Figure for `Replicates.measure`: summed part over summed whole, each given by scene, shape (S,); NaN without a whole."""
+
+    def share(weights: FloatArray) -> float:
+        whole = float(weights @ whole_s)
+        return float(weights @ part_s) / whole if whole > 0 else float("nan")
+
+    return share
+
+
 class Replicates:
     """Measures figures with intervals and keeps the replicates, so that a later evaluation can be compared in pairs.
 

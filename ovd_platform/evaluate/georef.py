@@ -1,6 +1,6 @@
 """Whether the longitude and latitude written beside a box are those of the box.
 
-Belongs here: corner errors in pixels, by a route that does not use the exporter's own. Does not belong here: projecting for use.
+Belongs here: corner errors in pixels, by a route other than the exporter's. Does not belong here: projecting for use.
 """
 
 from collections.abc import Sequence
@@ -35,8 +35,8 @@ def affine_lonlat(record: SceneRecord, points_xy: NDArray[Any]) -> FloatArray:
     """
     if record.georeference != "affine" or record.transform is None or record.crs is None:
         raise InputError(
-            f"Cannot place pixels of {record.scene_id}: expected an affine georeference with a CRS, got {record.georeference!r}. "
-            "Leave the scene out of the georeference check."
+            f"Cannot place pixels of {record.scene_id}: expected an affine georeference with a CRS, got "
+            f"{record.georeference!r}. Leave the scene out of the georeference check."
         )
     from pyproj import Transformer
 

@@ -46,7 +46,8 @@ def proposal_reach(scenes: Sequence[SceneBoxes], area_mpx_s: Sequence[float], ru
     """
     if len(scenes) != len(area_mpx_s):
         raise ShapeError(
-            f"Cannot measure proposals of {len(scenes)} scenes: expected one area each, got {len(area_mpx_s)}. Pass Mpx by scene."
+            f"Cannot measure proposals of {len(scenes)} scenes: expected one area each, got {len(area_mpx_s)}. "
+            "Pass the megapixels of every scene."
         )
     scene_k, size_k, needed_k = [np.zeros(0, np.int64)], [np.zeros(0)], [np.zeros(0)]
     for s, (scene, mpx) in enumerate(zip(scenes, area_mpx_s, strict=True)):

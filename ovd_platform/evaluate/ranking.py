@@ -75,8 +75,8 @@ def interpolated_precision(ranking: Ranking, weights_s: NDArray[np.float64] | No
     if float(weights @ ranking.truth_s) <= 0:
         return np.full(len(RECALL_POINTS), np.nan)
     envelope_n = np.maximum.accumulate(precision_n[::-1])[::-1]
-    # The tolerance keeps 3 / 3 at recall 1.0 in spite of rounding in the weighted sums.
-    place = np.searchsorted(recall_n + 1e-12, RECALL_POINTS, side="left")
+    # No tolerance: COCO compares 7/25 with its rounded 0.28 exactly, and its figures are to be met. Whole weights sum exactly.
+    place = np.searchsorted(recall_n, RECALL_POINTS, side="left")
     return np.where(place < len(envelope_n), np.append(envelope_n, 0.0)[np.minimum(place, len(envelope_n))], 0.0)
 
 

@@ -7,19 +7,19 @@ from pathlib import Path
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current_or_none, partitions_of, version_of
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.pair import Pair
-from ovd_platform.stores.home import content_hash, file_hash, write_json
+from ovd_platform.stores.home import file_hash, read_json, write_json
 
 BUCKETS = 64
 
 
 def documents_by_bucket(ws: Workspace) -> dict[str, list[Path]]:
     """Documents of the workspace by bucket name (``00`` .. ``63``); empty buckets are left out."""
-    from ovd_platform.documents.extract import document_id
     from ovd_platform.documents.buckets import document_bucket
+    from ovd_platform.documents.opening import document_slug
 
     found: dict[str, list[Path]] = defaultdict(list)
     for path in ws.document_files():
-        found[bucket_name(document_bucket(document_id(path), BUCKETS))].append(path)
+        found[bucket_name(document_bucket(document_slug(path), BUCKETS))].append(path)
     return dict(found)
 
 
@@ -35,22 +35,22 @@ def _pairs_inputs(ws: Workspace, modality: str, bucket: str) -> Inputs:
 def _build_pairs(task: Task) -> Built:
     import pyarrow.parquet as pq
 
-    from ovd_platform.documents.extract import extract_document_guarded
+    from ovd_platform.documents.buckets import extract_bucket
+    from ovd_platform.documents.outcome import DocumentOutcome
     from ovd_platform.documents.pairs import pairs_to_table
 
     images = task.folder / "images"
-    images.mkdir()
-    outcomes = [extract_document_guarded(path, images) for path in documents_by_bucket(task.ws).get(task.partition, [])]
+    before = current_or_none(task.ws, "shared", "pdf_pairs", task.partition)
+    previous = []
+    if before is not None and (before.folder / "images").is_dir():
+        shutil.copytree(before.folder / "images", images)
+        previous = [DocumentOutcome.from_dict(values) for values in read_json(before.folder / "documents.json")]
+    images.mkdir(exist_ok=True)
+    outcomes = extract_bucket(documents_by_bucket(task.ws).get(task.partition, []), images, previous)
     pairs = [pair for outcome in outcomes for pair in outcome.pairs]
     pq.write_table(pairs_to_table(pairs), task.folder / "pairs.parquet")
     failed = {outcome.document_id: outcome.error for outcome in outcomes if outcome.error}
-    write_json(
-        task.folder / "documents.json",
-        [
-            {"document": one.document_id, "version": one.version, "pages": one.pages, "pairs": len(one.pairs), "error": one.error}
-            for one in outcomes
-        ],
-    )
+    write_json(task.folder / "documents.json", [outcome.to_dict() for outcome in outcomes])
     return Built({"documents": len(outcomes), "pairs": len(pairs), "failed": len(failed), "errors": "; ".join(map(str, failed.values()))})
 
 
@@ -83,7 +83,7 @@ def _build_dataset(task: Task) -> Built:
         counts[pair.modality] += 1
     return Built(
         {"pairs": len(dataset.kept), "rejected": len(dataset.rejected), **{f"pairs_{name}": n for name, n in counts.items()}},
-        version=content_hash(sorted(pair.pair_id for pair in dataset.kept)),
+        version=dataset.version,
     )
 
 

@@ -63,7 +63,7 @@ def crs_to_pixel(transform: Transform, crs_n2: ArrayLike) -> NDArray[np.float64]
     a, b, c, d, e, f = transform
     determinant = a * e - b * d
     if determinant == 0.0:
-        raise InputError(f"Cannot invert transform {transform}: expected a non-zero determinant, got 0. Check the georeference.")
+        raise InputError(f"Cannot invert transform {transform}: expected a non-zero determinant, got 0. Correct it.")
     xy = points_n2(crs_n2) - np.array([c, f])
     return np.stack([(e * xy[:, 0] - b * xy[:, 1]) / determinant, (a * xy[:, 1] - d * xy[:, 0]) / determinant], axis=1)
 

@@ -142,8 +142,8 @@ def box_footprint(record: SceneRecord, box: Box, points_per_edge: int = 1) -> Ri
         points_per_edge: Vertices an edge contributes; 1 gives the four corners.
 
     Returns:
-        Closed counter-clockwise ring of (lon, lat) degrees (first point repeated at the end); empty without georeference. A ring
-        that crosses the antimeridian jumps by about 360 degrees: see `split_antimeridian`.
+        Closed counter-clockwise ring of (lon, lat) degrees (first point repeated at the end); empty without georeference. A
+        ring that crosses the antimeridian jumps by about 360 degrees: see `split_antimeridian`.
     """
     if not has_lonlat(record):
         return ()
@@ -155,7 +155,7 @@ def box_footprint(record: SceneRecord, box: Box, points_per_edge: int = 1) -> Ri
 
 
 def scene_footprint(record: SceneRecord) -> Ring:
-    """Ring of the whole scene, eight vertices an edge because straight pixel edges bend on the globe; empty without georeference."""
+    """Ring of the whole scene; eight vertices an edge, because straight pixel edges bend on the globe."""
     return box_footprint(record, (0.0, 0.0, float(record.width_px), float(record.height_px)), points_per_edge=8)
 
 
@@ -189,9 +189,10 @@ def split_antimeridian(ring: Ring) -> tuple[Ring, ...]:
     if len(ring) < 4:
         return (ring,) if ring else ()
     unwrapped = _unwrapped(np.array(ring, dtype=np.float64))
-    if -180.0 <= unwrapped[:, 0].min() and unwrapped[:, 0].max() <= 180.0:
+    if np.abs(unwrapped[:, 0]).max() <= 180.0:
         return (ring,)
-    from shapely import box, transform
+    from shapely import box
+    from shapely.affinity import translate
     from shapely.geometry import Polygon
     from shapely.geometry.polygon import orient
 
@@ -201,8 +202,7 @@ def split_antimeridian(ring: Ring) -> tuple[Ring, ...]:
         piece = polygon.intersection(box(-180 + 360 * turn, -90, 180 + 360 * turn, 90))
         for part in getattr(piece, "geoms", [piece]):
             if part.geom_type == "Polygon" and not part.is_empty:
-                shift = np.array([360.0 * turn, 0.0])
-                moved = orient(transform(part, lambda points, shift=shift: points - shift))
+                moved = orient(translate(part, xoff=-360.0 * turn))
                 parts.append(tuple((float(x), float(y)) for x, y in moved.exterior.coords))
     return tuple(parts)
 
@@ -211,8 +211,8 @@ def gsd_m(record: SceneRecord) -> float | None:
     """Ground sample distance at the scene's centre, measured on the ellipsoid.
 
     Returns:
-        Geometric mean of the column and row steps in metres; None without georeference. A Mercator scene gets its true step, not
-        the stretched one of the CRS.
+        Geometric mean of the column and row steps in metres; None without georeference. A Mercator scene gets its true step,
+        not the stretched one of the CRS.
     """
     if not has_lonlat(record):
         return None

@@ -20,7 +20,7 @@ def encode(lon: float, lat: float, precision: int = 9) -> str:
         InputError: If the latitude is outside of the globe or not a number.
     """
     if not -90.0 <= lat <= 90.0 or lon != lon:
-        raise InputError(f"Cannot encode lon {lon}, lat {lat}: expected lat in [-90, 90] degrees. Check the axis order (lon, lat).")
+        raise InputError(f"Cannot encode lon {lon}, lat {lat}: expected lat in [-90, 90]. Check the axis order (lon, lat).")
     lon = (lon + 180.0) % 360.0 - 180.0
     bounds = {True: [-180.0, 180.0], False: [-90.0, 90.0]}
     text, bits, is_lon = "", 0, True

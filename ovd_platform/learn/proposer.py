@@ -22,7 +22,7 @@ from ovd_platform.errors import InputError
 from ovd_platform.learn.proposer_crops import CropSampler, LabelledScene, Progress, labelled_scenes, load_regions
 from ovd_platform.learn.proposer_loss import detector_loss, paint_targets
 from ovd_platform.learn.trained import Trained
-from ovd_platform.models.light_detector import LightDetector, LightDetectorConfig
+from ovd_platform.models.light_detector import LightDetector, LightDetectorConfig, bfloat16_is_fast
 from ovd_platform.raster.radiometry import InstrumentProfile
 from ovd_platform.raster.scene import Scene
 
@@ -271,11 +271,6 @@ class _Run:
         self.rng.bit_generator.state = json.loads(values["rng"])
         self.step, self.seconds, self.loss = values["step"], values["seconds"], values["loss"]
         log.info("continuing at step %d", self.step)
-
-
-def bfloat16_is_fast() -> bool:
-    """Whether this processor multiplies bfloat16 natively; elsewhere it would be slower than float32."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _card(

@@ -8,10 +8,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ovd_platform.propose.working_scale import resized
 from ovd_platform.raster.radiometry import InstrumentProfile, normalise
 from ovd_platform.raster.scene import Scene
 from ovd_platform.records.window import Window
@@ -145,23 +145,6 @@ def _read_region(item: LabelledScene, window: Window, scale: float) -> Region:
     keep = inside | lost
     limit = np.array([width, height] * 2, np.float32)
     return Region(pixels_chw, np.clip(boxes_n4[keep], 0, limit), (item.difficult_n | lost)[keep])
-
-
-def resized(pixels_chw: NDArray[np.float32], width_px: int, height_px: int) -> NDArray[np.float32]:
-    """Resample bands: area average when shrinking, bilinear when growing; the same at training and inference.
-
-    Args:
-        pixels_chw: Normalised bands, float32.
-        width_px: Columns of the result.
-        height_px: Rows of the result.
-
-    Returns:
-        New array, shape (C, height_px, width_px), float32; a view of the input if the size is unchanged.
-    """
-    if pixels_chw.shape[1:] == (height_px, width_px):
-        return pixels_chw
-    method = cv2.INTER_AREA if height_px * width_px < pixels_chw.shape[1] * pixels_chw.shape[2] else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(band, (width_px, height_px), interpolation=method) for band in pixels_chw]).astype(np.float32)
 
 
 def _clipped(boxes_n4: NDArray[np.float32], width: float, height: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

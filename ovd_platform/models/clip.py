@@ -12,7 +12,7 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from ovd_platform.errors import DataError
 from ovd_platform.models.stems import BandKey

@@ -8,13 +8,15 @@ Points"), how far are its four edges (after Tian et al. 2019, "FCOS"), and how w
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ovd_platform.errors import InputError
+from ovd_platform.models.stems import SensorAdapter
 
 STRIDE_PX = 4
 """Working-scale pixels per cell of the output grid."""
@@ -62,8 +64,16 @@ class DetectorMaps:
     quality_bhw: Tensor
 
 
-def _conv_norm(cin: int, cout: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(cout))
+def bfloat16_is_fast() -> bool:
+    """Whether this processor multiplies bfloat16 natively; elsewhere it would be slower than float32."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+class _ConvNorm(nn.Sequential):
+    """Convolution and batch normalisation."""
+
+    def __init__(self, cin: int, cout: int, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__(nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(cout))
 
 
 class _ResidualBlock(nn.Module):
@@ -71,11 +81,11 @@ class _ResidualBlock(nn.Module):
 
     def __init__(self, cin: int, cout: int, stride: int) -> None:
         super().__init__()
-        self.first = _conv_norm(cin, cout, 3, stride)
-        self.second = _conv_norm(cout, cout)
+        self.first = _ConvNorm(cin, cout, 3, stride)
+        self.second = _ConvNorm(cout, cout)
         steps: list[nn.Module] = [nn.AvgPool2d(stride)] if stride > 1 else []
         if cin != cout:
-            steps.append(_conv_norm(cin, cout, 1))
+            steps.append(_ConvNorm(cin, cout, 1))
         self.shortcut = nn.Sequential(*steps)
 
     def forward(self, x_bchw: Tensor) -> Tensor:
@@ -86,8 +96,7 @@ class _ResidualBlock(nn.Module):
 class BandAdapters(nn.Module):
     """One linear map C -> 3 per known band count; an unknown count is averaged into all three.
 
-    Fresh adapters average as well: each of the three outputs starts as the mean over the bands for any count but three, where
-    it starts as the identity.
+    Fresh adapters average as well, but for three bands, which start as they are.
 
     Args:
         band_counts: Counts that get trainable weights.
@@ -95,15 +104,9 @@ class BandAdapters(nn.Module):
 
     def __init__(self, band_counts: tuple[int, ...]) -> None:
         super().__init__()
-        self.maps = nn.ModuleDict({str(count): self._fresh(count) for count in sorted(set(band_counts))})
-
-    @staticmethod
-    def _fresh(count: int) -> nn.Conv2d:
-        layer = nn.Conv2d(count, 3, 1, bias=False)
-        with torch.no_grad():
-            weight = torch.eye(3) if count == 3 else torch.full((3, count), 1.0 / count)
-            layer.weight.copy_(weight[:, :, None, None])
-        return layer
+        self.maps = nn.ModuleDict(
+            {str(count): SensorAdapter(count, init="first3" if count == 3 else "average") for count in sorted(set(band_counts))}
+        )
 
     def forward(self, x_bchw: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, 3, H, W)."""
@@ -128,16 +131,16 @@ class LightDetector(nn.Module):
         w4, w8, w16, w32 = self.config.widths
         neck = self.config.neck
         self.adapters = BandAdapters(band_counts)
-        self.stem = nn.Sequential(_conv_norm(3, 24, 3, 2), nn.ReLU(), _conv_norm(24, w4, 3, 2), nn.ReLU())
+        self.stem = nn.Sequential(_ConvNorm(3, 24, 3, 2), nn.ReLU(), _ConvNorm(24, w4, 3, 2), nn.ReLU())
         strides = (1, 2, 2, 2)
         sources = (w4, w4, w8, w16)
         self.stages = nn.ModuleList(
             nn.Sequential(*[_ResidualBlock(cin if i == 0 else cout, cout, stride if i == 0 else 1) for i in range(count)])
             for cin, cout, stride, count in zip(sources, self.config.widths, strides, self.config.blocks, strict=True)
         )
-        self.laterals = nn.ModuleList(_conv_norm(width, neck, 1) for width in (w4, w8, w16, w32))
-        self.smooth8 = _conv_norm(neck, neck)
-        self.head = nn.Sequential(_conv_norm(neck, neck), nn.ReLU())
+        self.laterals = nn.ModuleList(_ConvNorm(width, neck, 1) for width in (w4, w8, w16, w32))
+        self.smooth8 = _ConvNorm(neck, neck)
+        self.head = nn.Sequential(_ConvNorm(neck, neck), nn.ReLU())
         self.out = nn.Conv2d(neck, 6, 3, padding=1)
         self._init_weights()
 
@@ -149,6 +152,14 @@ class LightDetector(nn.Module):
         with torch.no_grad():
             # Centres are rare (prior 1 %), a fresh box reaches 12 px each way, quality is even.
             self.out.bias.copy_(torch.tensor([-4.6, 0.0, 0.0, 0.0, 0.0, 0.0]))
+
+    def fused(self) -> Self:
+        """Fold normalisation layers into their convolutions, in place; for inference only, after `eval()`."""
+        for module in self.modules():
+            if isinstance(module, _ConvNorm) and isinstance(module[1], nn.BatchNorm2d):
+                module[0] = fuse_conv_bn_eval(module[0], module[1])
+                module[1] = nn.Identity()
+        return self
 
     def forward(self, x_bchw: Tensor) -> DetectorMaps:
         """Answer for normalised chips.

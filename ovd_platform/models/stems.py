@@ -10,9 +10,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from ovd_platform.errors import InputError, ShapeError
+from ovd_platform.raster.radiometry import band_wavelengths
 from ovd_platform.records.scene import SceneRecord
 
 BandKey = float | str | None
@@ -36,11 +37,10 @@ def band_keys(record: SceneRecord) -> tuple[BandKey, ...]:
     Returns:
         Wavelengths in micrometres; for SAR the lower-case polarisation; None for bands nobody described.
     """
-    keys: list[BandKey] = []
-    for band in record.bands:
-        name = band.name.lower()
-        keys.append(band.wavelength_um if band.wavelength_um is not None else name if name in POLARISATIONS else None)
-    return tuple(keys)
+    return tuple(
+        band.name.lower() if record.modality == "sar" and band.name.lower() in POLARISATIONS else wavelength
+        for band, wavelength in zip(record.bands, band_wavelengths(record), strict=True)
+    )
 
 
 class SensorAdapter(nn.Module):

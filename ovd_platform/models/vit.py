@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from ovd_platform.errors import DataError
 from ovd_platform.models.conditioning import MetadataFiLM

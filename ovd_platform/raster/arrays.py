@@ -57,7 +57,7 @@ class ArrayScene:
 
     def _read_inside(self, window: Window, bands: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         if self._array_chw is None:
-            raise UnreadableRasterError(f"Cannot read {self.record.uri}: expected an open scene, got a closed one. Open it again.")
+            raise UnreadableRasterError(f"Cannot read {self.record.uri}: expected an open scene, got a closed one. Reopen it.")
         x0, y0, x1, y1 = window.xyxy
         pixels_chw = np.ascontiguousarray(self._array_chw[:, y0:y1, x0:x1]).astype(self.record.dtype, copy=True)
         valid_hw = values_valid(pixels_chw, [self.record.nodata] * len(pixels_chw))
@@ -71,8 +71,6 @@ class ArrayScene:
         """The scene itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close."""
         self.close()

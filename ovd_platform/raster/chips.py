@@ -1,4 +1,4 @@
-"""Making a chip from the part of a window that exists. Belongs here: padding, band choice and validity shared by all readers."""
+"""Making a chip from the part of a window that exists. Belongs here: padding, band choice and validity, for all readers."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

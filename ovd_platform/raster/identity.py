@@ -49,8 +49,8 @@ def scene_slug(uri: str, taken: Collection[str] = ()) -> str:
         taken: Ids already in use; a clash gets a suffix made from the uri.
 
     Returns:
-        ``[a-zA-Z0-9_.-]``, at most 63 characters, safe as a Dagster partition key. The same uri always gets the same slug for the
-        same ``taken``.
+        ``[a-zA-Z0-9_.-]``, at most 63 characters, safe as a Dagster partition key. The same uri always gets the same slug for
+        the same ``taken``.
     """
     slug = re.sub(r"[^a-zA-Z0-9_.-]+", "-", _stem(uri))
     slug = re.sub(r"\.{2,}", ".", slug).strip("-.")
@@ -99,7 +99,8 @@ def _hash_remote(path: str, digest: "hashlib._Hash") -> None:
 
     try:
         with rasterio.open(path) as dataset:
-            digest.update(json.dumps([dataset.width, dataset.height, list(dataset.dtypes), dataset.tags()], sort_keys=True).encode())
+            described = [dataset.width, dataset.height, list(dataset.dtypes), dataset.tags()]
+            digest.update(json.dumps(described, sort_keys=True).encode())
             for index in range(_SAMPLES):
                 col = (dataset.width - 1) * index // (_SAMPLES - 1)
                 row = (dataset.height - 1) * index // (_SAMPLES - 1)
@@ -119,7 +120,7 @@ def scene_version(uri: str, mode: HashMode = "sha256", generation: int = 0) -> s
         generation: Ingest generation; raising it makes a new version of the same bytes.
 
     Returns:
-        ``h`` (whole) or ``s`` (sampled), 16 hex digits of the hash of the files and their side files, ``-g`` and the generation.
+        ``h`` (whole) or ``s`` (sampled), 16 hex digits of the hash of files and side files, ``-g`` and the generation.
 
     Raises:
         InputError: If the mode is unknown.
@@ -140,7 +141,7 @@ def scene_version(uri: str, mode: HashMode = "sha256", generation: int = 0) -> s
                 digest.update(side.name.encode())
                 _hash_whole(side, digest)
         except OSError as error:
-            raise UnreadableRasterError(f"Cannot hash {member}: expected a readable file, got {error}. Check the path.") from error
+            raise UnreadableRasterError(f"Cannot hash {member}: expected a file, got {error}. Check the path.") from error
     return f"{prefix}{digest.hexdigest()[:16]}-g{generation}"
 
 

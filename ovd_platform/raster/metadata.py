@@ -1,4 +1,4 @@
-"""What a raster says about itself, as a `SceneRecord`. Belongs here: interpretation of tags, GCPs, RPCs; pixels are `scene`'s."""
+"""What a raster says about itself, as a `SceneRecord`. Belongs here: tags, GCPs, RPCs; pixels are `rasters`' affair."""
 
 import logging
 from collections.abc import Sequence
@@ -57,8 +57,8 @@ def effective_bits(dtype: np.dtype[Any], nbits: str | None, declared: int | None
 def place_of(dataset: Any) -> tuple[Georeference, str | None, Transform | None]:
     """Georeference of an open rasterio dataset.
 
-    GCPs and RPCs (the latter at their constant height offset) are reduced to a least-squares affine on lon/lat or the GCPs' CRS;
-    the residual is logged. Their kind stays in the record because such places are approximate.
+    GCPs and RPCs (the latter at their constant height offset) are reduced to a least-squares affine on lon/lat or the GCPs'
+    CRS; the residual is logged. Their kind stays in the record because such places are approximate.
 
     Returns:
         Kind, CRS (authority string or WKT) and transform.

@@ -17,7 +17,7 @@ KEYS = ("modality", "instrument", "gsd_m", "bands", "view", "bits_effective", "r
 
 
 def overrides_path(uri: str) -> Path | None:
-    """The side file of a uri: `<stem>.ovd.json` beside its first file; for a band stack also `<folder>.ovd.json` in the folder."""
+    """Side file of a uri: `<stem>.ovd.json` beside its first file, or, for a band stack, `<folder>.ovd.json` in its folder."""
     members = member_paths(uri)
     if not is_local(members[0]):
         return None
@@ -47,7 +47,7 @@ def read_overrides(uri: str, tags: Mapping[str, str] | None = None) -> dict[str,
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise UnreadableRasterError(f"Cannot read {path}: expected a JSON object, got {error}. Correct the file.") from error
+            raise UnreadableRasterError(f"Cannot read {path}: expected a JSON object, got {error}. Correct it.") from error
         if not isinstance(content, dict):
             raise UnreadableRasterError(f"Cannot read {path}: expected a JSON object, got {type(content).__name__}.")
         values.update(content)
@@ -67,7 +67,7 @@ def _checked(values: dict[str, Any], where: str) -> dict[str, Any]:
         raise UnreadableRasterError(f"Cannot use facts in {where}: expected keys of {list(KEYS)}, got {unknown}. Remove them.")
     checked = {key: value for key, value in values.items() if value is not None}
     if checked.get("modality", "optical") not in MODALITIES:
-        raise UnreadableRasterError(f"Cannot use facts in {where}: expected modality optical or sar, got {checked['modality']!r}.")
+        raise UnreadableRasterError(f"Cannot use facts in {where}: expected optical or sar, got {checked['modality']!r}.")
     view_fields = {item.name for item in fields(View)}
     try:
         if "bands" in checked:
@@ -84,6 +84,6 @@ def _checked(values: dict[str, Any], where: str) -> dict[str, Any]:
                 checked[key] = kind(checked[key])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableRasterError(
-            f"Cannot use facts in {where}: expected bands as objects with a name, view as an object, numbers elsewhere, got {error}."
+            f"Cannot use facts in {where}: expected bands with names, a view object, numbers elsewhere, got {error}."
         ) from error
     return checked

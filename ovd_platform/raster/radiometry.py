@@ -54,9 +54,10 @@ class InstrumentProfile:
     source: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.low_c) != len(self.high_c) or any(not low < high for low, high in zip(self.low_c, self.high_c, strict=True)):
+        paired = len(self.low_c) == len(self.high_c)
+        if not paired or not all(low < high for low, high in zip(self.low_c, self.high_c, strict=True)):
             raise InputError(
-                f"Cannot make a profile of {self.instrument}: expected low < high for every band, got {self.low_c} and {self.high_c}."
+                f"Cannot make a profile of {self.instrument}: expected low < high a band, got {self.low_c} and {self.high_c}."
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -146,8 +147,8 @@ def normalise(
     """
     if pixels_chw.ndim != 3 or len(pixels_chw) != len(profile.low_c) or valid_hw.shape != pixels_chw.shape[1:]:
         raise ShapeError(
-            f"Cannot normalise with the profile of {profile.instrument}: expected ({len(profile.low_c)}, H, W) pixels and an (H, W) "
-            f"mask, got {pixels_chw.shape} and {valid_hw.shape}. Choose the profile of the scene's instrument."
+            f"Cannot normalise with the profile of {profile.instrument}: expected ({len(profile.low_c)}, H, W) pixels and an "
+            f"(H, W) mask, got {pixels_chw.shape} and {valid_hw.shape}. Choose the profile of the scene's instrument."
         )
     if not profile.log and pixels_chw.dtype.kind == "c":
         raise InputError(f"Cannot normalise complex pixels with the linear profile of {profile.instrument}: expected log=True.")

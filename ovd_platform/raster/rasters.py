@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 _PROBE_PX = 256
 _MASK_SHARE = 0.9
+# Attribute access on a damaged file raises GDAL's own errors, which rasterio does not wrap in its public tree.
+_GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, MemoryError)
 
 
 class _Member:
@@ -49,7 +52,7 @@ class _Member:
         dataset = self.dataset
         if dataset.count == 0:
             dataset.close()
-            raise UnreadableRasterError(f"Cannot open {path}: expected at least one band, got none. Give one of its subdatasets.")
+            raise UnreadableRasterError(f"Cannot open {path}: expected a band, got none. Give one of its subdatasets.")
         self.path = path
         alphas = [index for index in dataset.indexes if dataset.colorinterp[index - 1] == ColorInterp.alpha]
         self.alpha = next((index for index in alphas if dataset.count > 1 and self._masks(index)), None)
@@ -65,7 +68,8 @@ class _Member:
         """Whether a band declared as alpha is one: a fourth data band (near infrared) is often stored under that name."""
         dataset = self.dataset
         side = min(_PROBE_PX, dataset.width, dataset.height)
-        corners = {(0, 0), (dataset.width - side, dataset.height - side), ((dataset.width - side) // 2, (dataset.height - side) // 2)}
+        last = (dataset.width - side, dataset.height - side)
+        corners = {(0, 0), (last[0] // 2, last[1] // 2), last}
         top = np.iinfo(dataset.dtypes[index - 1]).max if np.dtype(dataset.dtypes[index - 1]).kind == "u" else 1
         probes = [dataset.read(index, window=RasterioWindow(col, row, side, side)).ravel() for col, row in sorted(corners)]
         values = np.concatenate(probes)
@@ -115,7 +119,7 @@ class RasterScene:
                 self._members.append(_Member(path))
             self.record: SceneRecord = self._describe(uri, scene_id, version)
             self.ground_control: dict[str, Any] = ground_control(self._members[0].dataset)
-        except (RasterioError, OSError, MemoryError, ValueError) as error:
+        except (*_GDAL_ERRORS, ValueError) as error:
             self.close()
             raise UnreadableRasterError(
                 f"Cannot open {uri}: expected a raster GDAL can read, got {error}. Check the path and the file."
@@ -157,12 +161,12 @@ class RasterScene:
 
     def _read_inside(self, window: Window, bands: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         if not self._members:
-            raise UnreadableRasterError(f"Cannot read {self.record.uri}: expected an open scene, got a closed one. Open it again.")
+            raise UnreadableRasterError(f"Cannot read {self.record.uri}: expected an open scene, got a closed one. Reopen it.")
         try:
             parts = [member.read(window) for member in self._members]
-        except (RasterioError, MemoryError) as error:
+        except _GDAL_ERRORS as error:
             raise UnreadableRasterError(
-                f"Cannot decode {self.record.uri} at {window.xyxy}: expected pixels, got {error}. The file is damaged: replace it."
+                f"Cannot decode {self.record.uri} at {window.xyxy}: expected pixels, got {error}. Replace the damaged file."
             ) from error
         pixels_chw = parts[0][0] if len(parts) == 1 else np.concatenate([part[0] for part in parts])
         pixels_chw = pixels_chw.astype(self.record.dtype, copy=False)
@@ -182,8 +186,6 @@ class RasterScene:
         """The scene itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close."""
         self.close()

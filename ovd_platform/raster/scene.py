@@ -54,9 +54,7 @@ class Scene(Protocol):
         """The scene itself."""
         ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close."""
         ...
 
@@ -95,9 +93,7 @@ def open_record(record: SceneRecord) -> Scene:
     return open_scene(record.uri, scene_id=record.scene_id, version=record.version)
 
 
-def read_scene_record(
-    uri: str, *, scene_id: str | None = None, mode: HashMode = "sha256", generation: int = 0
-) -> SceneRecord:
+def read_scene_record(uri: str, *, scene_id: str | None = None, mode: HashMode = "sha256", generation: int = 0) -> SceneRecord:
     """What is known of a scene, with its content version.
 
     Args:

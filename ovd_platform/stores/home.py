@@ -49,21 +49,6 @@ class Home:
         return self._folder("models")
 
     @property
-    def datasets(self) -> Path:
-        """Labels, pairs, COCO files."""
-        return self._folder("datasets")
-
-    @property
-    def shards(self) -> Path:
-        """Chips for self-supervision."""
-        return self._folder("shards")
-
-    @property
-    def archive(self) -> Path:
-        """JPEG XL archives."""
-        return self._folder("archive")
-
-    @property
     def reports(self) -> Path:
         """Evaluation reports, contact sheets."""
         return self._folder("reports")

@@ -18,6 +18,7 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 from filelock import FileLock, Timeout
+from lancedb.index import BTree, IvfPq
 from numpy.typing import NDArray
 
 from ovd_platform.errors import InputError, ResourceError, ShapeError, StaleError, VersionMismatchError
@@ -156,7 +157,7 @@ class VectorTables:
             indexed = {index.columns[0] for index in table.list_indices()}
             for column in ("key", "scene_id", "tile_id"):
                 if column not in indexed and rows:
-                    table.create_scalar_index(column)
+                    table.create_index(column, config=BTree())
             for column in self.vector_columns(level, modality, model_version):
                 if column not in indexed and rows >= ann_min_rows:
                     _create_ann(table, column, rows)
@@ -382,9 +383,7 @@ def _create_ann(table: Any, column: str, rows: int) -> None:
     sub_vectors = next(count for count in (dim // 8, dim // 4, dim // 2, dim) if count and dim % count == 0)
     partitions = max(16, int(np.sqrt(rows)))
     _LOG.info("building IVF_PQ on %s.%s: %d rows, %d partitions", table.name, column, rows, partitions)
-    table.create_index(
-        metric="cosine", vector_column_name=column, num_partitions=partitions, num_sub_vectors=sub_vectors, index_type="IVF_PQ"
-    )
+    table.create_index(column, config=IvfPq(distance_type="cosine", num_partitions=partitions, num_sub_vectors=sub_vectors))
 
 
 def _index_facts(table: Any) -> dict[str, dict[str, Any]]:

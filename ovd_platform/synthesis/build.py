@@ -376,8 +376,8 @@ def _append_tile(coco: dict[str, Any], canvas: _Canvas, categories: dict[str, in
     dtype = chip.pixels_chw.dtype
     pixels_chw = np.rint(canvas.pixels_chw) if dtype.kind in "ui" else canvas.pixels_chw
     record = canvas.background.record
-    tags = {"bits_effective": str(record.bits_effective or ""), "modality": record.modality, "dataset_version": version}
-    write_tile(tiles_folder / name, pixels_chw.astype(dtype if dtype.kind in "ui" else np.float32), tags)
+    typed_chw = pixels_chw.astype(dtype if dtype.kind in "ui" else np.float32)
+    write_tile(tiles_folder / name, typed_chw, record, {"dataset_version": version, "ground_scene": record.scene_id})
     _, height, width = pixels_chw.shape
     window = chip.window
     coco["images"].append(

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 MIN_REFINED_PX = 8
 MIN_FILL, MAX_FILL = 0.10, 0.92
+MIN_BOX_OVERLAP = 0.6
 _MIN_BACKGROUND_PX = 40
 _SIGMAS = 2.5
 
@@ -50,6 +51,8 @@ def refine_mask(
     fill = mask_hw.sum() / inside_hw.sum()
     if not MIN_FILL <= fill <= MAX_FILL:
         return inside_hw.copy(), f"polygon: silhouette fills {fill:.2f} of it"
+    if _box_overlap(mask_hw, inside_hw) < MIN_BOX_OVERLAP:
+        return inside_hw.copy(), "polygon: silhouette is only a part"
     return mask_hw, "refined"
 
 
@@ -64,6 +67,12 @@ def ground_distance(pixels_chw: NDArray[Any], ground_hw: NDArray[np.bool_], *, l
     floor = 1e-6 + 0.5 * (not log)
     scaled_chw = (values_chw - median_c[:, None, None]) / np.maximum(deviation_c, floor)[:, None, None]
     return np.asarray(np.sqrt((scaled_chw**2).mean(axis=0)))
+
+
+def _box_overlap(mask_hw: NDArray[np.bool_], inside_hw: NDArray[np.bool_]) -> float:
+    """Area of the box around a mask over that of the box around the label that holds it."""
+    extents = [int(np.ptp(np.flatnonzero(one.any(axis=axis)))) + 1 for one in (mask_hw, inside_hw) for axis in (0, 1)]
+    return extents[0] * extents[1] / (extents[2] * extents[3])
 
 
 def _otsu(log_distances_n: NDArray[np.float64]) -> float:

@@ -18,6 +18,7 @@ from ovd_platform.synthesis.sensor_model import anti_alias, equivalent_looks, ma
 
 BLEND_MARGIN_PX = 3
 LOG_FLOOR = 1e-3
+OVERSHOOT = 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class PasteResult:
         mask_hw: Silhouette of the object on the ground chip, bool.
         domain_hw: Pixels that were replaced.
         corners_xy: Label polygon around the object in pixels of the ground chip.
-        clipped_fraction: Share of replaced pixels that left the value range and were cut back.
+        clipped_fraction: Share of replaced pixels that left the value range by more than 4 % of it and were cut back.
     """
 
     pixels_chw: NDArray[np.float64]
@@ -109,7 +110,8 @@ def warp_object(chip: ObjectChip, pose: Pose) -> WarpedObject:
     coordinates = (source[1].reshape(grid_y.shape), source[0].reshape(grid_y.shape))
     blurred_chw = anti_alias(chip.pixels_chw, pose.scale)
     pixels_chw = np.stack([ndimage.map_coordinates(band, coordinates, order=1, mode="nearest") for band in blurred_chw])
-    mask_hw = ndimage.map_coordinates(chip.mask_hw.astype(np.float64), coordinates, order=1, mode="constant") > 0.5
+    share_hw = anti_alias(chip.mask_hw[None], pose.scale)[0]
+    mask_hw = ndimage.map_coordinates(share_hw, coordinates, order=1, mode="constant") > 0.5
     valid_hw = ndimage.map_coordinates(chip.valid_hw.astype(np.float64), coordinates, order=1, mode="constant") > 0.999
     domain_hw = ndimage.binary_dilation(mask_hw, structure=np.ones((3, 3)), iterations=BLEND_MARGIN_PX) & valid_hw
     corners_n2 = np.asarray(chip.corners_chip_xy) @ matrix.T + offset_xy
@@ -164,17 +166,17 @@ def paste_object(
     if log:
         source_chw, target_chw = (np.log(np.maximum(array, LOG_FLOOR)) for array in (warped.pixels_chw, patch_chw))
         blended_chw = np.exp(poisson_blend(target_chw, source_chw, warped.domain_hw))
-        free_hw = ~warped.domain_hw
-        have, want = equivalent_looks(warped.pixels_chw[0], free_hw), equivalent_looks(patch_chw[0], free_hw)
+        have, want = equivalent_looks(warped.pixels_chw[0], _plain(warped)), equivalent_looks(ground_chw[0])
         if np.isfinite(want) and np.isfinite(have):
-            blended_chw = match_speckle(blended_chw, warped.mask_hw, have, want, generator)
+            blended_chw = match_speckle(blended_chw, warped.domain_hw, have, want, generator)
     else:
         blended_chw = poisson_blend(patch_chw, warped.pixels_chw, warped.domain_hw)
-        have_c = noise_sigma(warped.pixels_chw, np.ones_like(warped.mask_hw))
-        want_c = noise_sigma(patch_chw, np.ones_like(warped.mask_hw))
-        blended_chw = match_noise(blended_chw, warped.domain_hw, have_c, want_c, generator)
+        have_c, want_c = noise_sigma(warped.pixels_chw, _plain(warped)), noise_sigma(patch_chw)
+        if have_c.all():
+            blended_chw = match_noise(blended_chw, warped.domain_hw, have_c, want_c, generator)
     high = np.inf if max_value is None else max_value
-    outside_chw = ((blended_chw < 0) | (blended_chw > high)) & warped.domain_hw
+    slack = 0.0 if max_value is None else OVERSHOOT * max_value
+    outside_chw = ((blended_chw < -slack) | (blended_chw > high + slack)) & warped.domain_hw
     result_chw = ground_chw.astype(np.float64)
     result_chw[window] = np.where(warped.domain_hw, np.clip(blended_chw, 0, high), patch_chw)
     mask_hw, domain_hw = np.zeros((2, ground_height, ground_width), dtype=bool)
@@ -229,6 +231,15 @@ def poisson_blend(
     laplacian = coo_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(count, count))
     result_chw[:, rows_n, columns_n] = splu(laplacian.tocsc()).solve(right_cn.T).T
     return result_chw
+
+
+def _plain(warped: WarpedObject) -> NDArray[np.bool_]:
+    """Pixels of a patch away from the silhouette's outline, where noise can be told from shape, shape (h, w), bool."""
+    from scipy import ndimage
+
+    square = np.ones((3, 3))
+    grown_hw = ndimage.binary_dilation(warped.mask_hw, structure=square, iterations=2)
+    return np.asarray(~grown_hw | ndimage.binary_erosion(warped.mask_hw, structure=square, iterations=2), dtype=bool)
 
 
 def _chip_to_ground(pose: Pose) -> NDArray[np.float64]:

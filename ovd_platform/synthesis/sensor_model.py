@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ovd_platform.errors import InputError
 
 FloatArray = NDArray[np.float64]
+_LOOKS_PX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +109,12 @@ def anti_alias(signal_chw: NDArray[Any], factor: float) -> FloatArray:
     return apply_mtf(signal_chw, sigma, sigma)
 
 
-def noise_sigma(values_chw: NDArray[Any], where_hw: NDArray[np.bool_]) -> FloatArray:
+def noise_sigma(values_chw: NDArray[Any], where_hw: NDArray[np.bool_] | None = None) -> FloatArray:
     """Noise of each band from second differences (Immerkaer 1996, eq. 2), robust against texture by the lower half.
 
     Args:
         values_chw: Shape (C, H, W).
-        where_hw: Pixels to use, shape (H, W), bool.
+        where_hw: Pixels to use, shape (H, W), bool; None for all.
 
     Returns:
         Standard deviations, shape (C,), float64; 0 where fewer than 16 pixels can be used.
@@ -121,6 +122,7 @@ def noise_sigma(values_chw: NDArray[Any], where_hw: NDArray[np.bool_]) -> FloatA
     from scipy import ndimage
 
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float64)
+    where_hw = np.ones(values_chw.shape[1:], dtype=bool) if where_hw is None else where_hw
     inner_hw = ndimage.binary_erosion(where_hw, structure=np.ones((3, 3)))
     if inner_hw.sum() < 16:
         return np.zeros(len(values_chw))
@@ -152,21 +154,29 @@ def match_noise(
     return np.asarray(values_chw + noise_chw * where_hw)
 
 
-def equivalent_looks(amplitude_hw: NDArray[Any], where_hw: NDArray[np.bool_]) -> float:
-    """Equivalent number of looks: the 75th percentile of mean^2 / variance of intensity over 7 px windows inside `where_hw`.
+def equivalent_looks(amplitude_hw: NDArray[Any], where_hw: NDArray[np.bool_] | None = None) -> float:
+    """Equivalent number of looks: the median of mean^2 / variance of intensity over small windows.
 
-    The percentile prefers homogeneous ground; texture only lowers the ratio. Returns inf if nothing can be measured.
+    Texture only lowers the ratio, and windows of few pixels raise it a little; both sides of a comparison are measured alike.
+
+    Args:
+        amplitude_hw: Linear amplitude, shape (H, W).
+        where_hw: Pixels to use, shape (H, W), bool; None for all.
+
+    Returns:
+        The number of looks, or inf if fewer than 16 windows of 5 x 5 px lie inside.
     """
     from scipy import ndimage
 
+    where_hw = np.ones(amplitude_hw.shape, dtype=bool) if where_hw is None else where_hw
     intensity_hw = amplitude_hw.astype(np.float64) ** 2
-    inner_hw = ndimage.binary_erosion(where_hw, structure=np.ones((7, 7)))
+    inner_hw = ndimage.binary_erosion(where_hw, structure=np.ones((_LOOKS_PX, _LOOKS_PX)))
     if inner_hw.sum() < 16:
         return float("inf")
-    mean_hw = ndimage.uniform_filter(intensity_hw, 7)
-    variance_hw = np.maximum(ndimage.uniform_filter(intensity_hw**2, 7) - mean_hw**2, 0) * 49 / 48
-    ratio = mean_hw[inner_hw] ** 2 / np.maximum(variance_hw[inner_hw], 1e-12 * mean_hw[inner_hw] ** 2 + 1e-30)
-    return float(np.quantile(ratio, 0.75))
+    mean_hw = ndimage.uniform_filter(intensity_hw, _LOOKS_PX)[inner_hw]
+    variance_hw = ndimage.uniform_filter(intensity_hw**2, _LOOKS_PX)[inner_hw] - mean_hw**2
+    variance_hw = np.maximum(variance_hw * _LOOKS_PX**2 / (_LOOKS_PX**2 - 1), 1e-9 * mean_hw**2 + 1e-30)
+    return float(np.median(mean_hw**2 / variance_hw))
 
 
 def match_speckle(

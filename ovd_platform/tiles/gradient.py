@@ -37,8 +37,8 @@ def _accumulate(band_hw, valid_hw, counts, low_log2, steps):  # type: ignore[no-
 def gradient_counts(band_hw: NDArray[np.float32], valid_hw: NDArray[np.bool_]) -> tuple[NDArray[np.int32], float]:
     """Histogram of gradient magnitudes of a band, and the band's mean.
 
-    The magnitude is that of forward differences between valid neighbours. Bins are quarter octaves, so that thresholds can be set
-    after the whole scene was seen: bin 0 holds exact zeros, bin k >= 1 magnitudes from `bin_edge(k)` up to `bin_edge(k + 1)`.
+    The magnitude is that of forward differences between valid neighbours. Bins are quarter octaves, so that thresholds can be
+    set after the whole scene was seen: bin 0 holds exact zeros, bin k >= 1 what lies from `bin_edge(k)` to `bin_edge(k + 1)`.
 
     Args:
         band_hw: Values (source units or dB), shape (H, W), float32.

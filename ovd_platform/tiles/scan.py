@@ -117,7 +117,9 @@ def _check_depth(record: SceneRecord, statistics: TileStatistics, core: Window, 
         )
 
 
-def tile_record(record: SceneRecord, row: int, col: int, core: Window, verdict: Verdict, core_px: int, halo_px: int) -> TileRecord:
+def tile_record(
+    record: SceneRecord, row: int, col: int, core: Window, verdict: Verdict, core_px: int, halo_px: int
+) -> TileRecord:
     """Record of a tile from its place in the grid and its screening facts.
 
     Args:

@@ -12,9 +12,9 @@ def merge_seams(
 ) -> NDArray[np.int64]:
     """Indices of the boxes that stay when duplicates between different tiles are removed.
 
-    Boxes are visited by falling score; each removes lower boxes of *other* tiles that cover the same object. Two boxes of one tile
-    never remove each other, so real neighbours that one tile saw side by side are kept. Merging again changes nothing, and the
-    answer does not depend on the order of the input.
+    Boxes are visited by falling score; each removes lower boxes of *other* tiles that cover the same object. Two boxes of one
+    tile never remove each other, so real neighbours that one tile saw side by side are kept. Merging again changes nothing, and
+    the answer does not depend on the order of the input.
 
     Args:
         boxes_n4: Shape (N, 4), x0, y0, x1, y1 in scene pixels.

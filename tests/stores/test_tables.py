@@ -39,7 +39,7 @@ def make_scene(scene_id: str, **changes: object) -> SceneRecord:
 
 def make_rows(scene_id: str, n: int, seed: int = 0, model_version: str = "enc1", dim: int = DIM) -> pa.Table:
     rng = np.random.default_rng(seed)
-    corners = rng.choice(900, (n, 2), replace=False if 2 * n <= 900 else True).astype(np.float32)
+    corners = rng.choice(900, (n, 2), replace=2 * n > 900).astype(np.float32)
     boxes = np.concatenate([corners, corners + 20], axis=1)
     proposals = ProposalSet(scene_id, boxes, rng.random(n).astype(np.float32), np.zeros(n, np.int32), "prop1")
     tile = TileRecord(f"{scene_id}/g/0/0", scene_id, 0, 0, Window(0, 0, 512, 512), 64, (), "", 1.0, 0.1, 0.5, True)

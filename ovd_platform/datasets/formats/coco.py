@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovd_platform.datasets.formats.imported import ImportedFile, ImportedLabel
-from ovd_platform.datasets.polygons import Corners, box_corners, mask_outline, open_ring, polygon_area
+from ovd_platform.datasets.polygons import Corners, box_corners, exterior, mask_outline, open_ring, polygon_area
 from ovd_platform.errors import DataError
 from ovd_platform.records.annotation import Annotation
 from ovd_platform.records.scene import SceneRecord
@@ -61,7 +61,7 @@ def _corners(entry: Mapping[str, Any]) -> tuple[Corners, str]:
             from shapely.geometry import MultiPoint
 
             hull = MultiPoint([corner for ring in rings for corner in ring]).convex_hull
-            return open_ring(list(hull.exterior.coords)), f"{len(rings)} polygons taken as their convex hull"
+            return exterior(hull), f"{len(rings)} polygons taken as their convex hull"
     x, y, width, height = (float(value) for value in entry["bbox"])
     return box_corners(x, y, x + width, y + height), ""
 

@@ -7,7 +7,9 @@ Does not belong here: parsing (one module a format).
 import json
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +22,11 @@ from ovd_platform.errors import DataError, InputError, OvdError
 from ovd_platform.records.annotation import Annotation
 from ovd_platform.records.scene import SceneRecord
 
+if TYPE_CHECKING:
+    from pyproj import Transformer
+
 _log = logging.getLogger(__name__)
+ROUNDING_PX = 0.01
 SUFFIXES = (".json", ".geojson", ".csv", ".txt", ".xml", ".parquet")
 
 
@@ -169,7 +175,7 @@ def _resolve(
     clipped = clip_corners(corners, record.width_px, record.height_px)
     if not clipped:
         return None, f"dropped, {_short(corners)} lies outside {record.scene_id} ({record.width_px} x {record.height_px} px)"
-    if clipped is not corners:
+    if clipped is not corners and _overhang(corners, record) > ROUNDING_PX:
         kept = polygon_area(clipped) / polygon_area(corners)
         notes.append(f"clipped at the edge of {record.scene_id}, {kept:.3f} of the area kept: {_short(corners)}")
     name = canonical_class(label.class_name or default_class, synonyms)
@@ -193,13 +199,32 @@ def to_scene_pixels(label: ImportedLabel, record: SceneRecord) -> Corners:
         raise InputError(f"Cannot place a label in {record.scene_id}: expected a georeferenced scene, got none. Give pixels.")
     lonlat_n2 = np.asarray(label.corners, dtype=np.float64)
     if frame == "crs":
-        from pyproj import CRS, Transformer
-
-        transformer = Transformer.from_crs(CRS.from_user_input(label.crs), "OGC:CRS84", always_xy=True)
-        lonlat_n2 = np.stack(transformer.transform(lonlat_n2[:, 0], lonlat_n2[:, 1]), axis=-1)
+        lonlat_n2 = np.stack(_to_lonlat(label.crs).transform(lonlat_n2[:, 0], lonlat_n2[:, 1]), axis=-1)
     from ovd_platform.geometry.footprint import lonlat_to_pixel
 
     return tuple((float(x), float(y)) for x, y in lonlat_to_pixel(record, lonlat_n2))
+
+
+@lru_cache(maxsize=32)
+def _to_lonlat(crs: str) -> "Transformer":
+    """Transformer from a label file's CRS to (lon, lat) degrees.
+
+    Raises:
+        DataError: If the CRS is unknown.
+    """
+    from pyproj import CRS, Transformer
+    from pyproj.exceptions import CRSError
+
+    try:
+        return Transformer.from_crs(CRS.from_user_input(crs), "OGC:CRS84", always_xy=True)
+    except CRSError as error:
+        raise DataError(f"Cannot place labels: expected a known CRS, got {crs!r} ({error}). Correct the crs member.") from error
+
+
+def _overhang(corners: Corners, record: SceneRecord) -> float:
+    """How far corners reach outside of their scene, pixels."""
+    xs, ys = [corner[0] for corner in corners], [corner[1] for corner in corners]
+    return max(0.0, -min(xs), -min(ys), max(xs) - record.width_px, max(ys) - record.height_px)
 
 
 def _short(corners: Corners) -> str:

@@ -1,0 +1,36 @@
+"""`uv run python -m benchmarks NAME`: run one benchmark; without NAME list them all."""
+
+import importlib
+import sys
+
+from benchmarks.outcome import Outcome
+
+NAMES = {
+    "demo": "fresh workspace: `ovd demo` twice, time, hits of the unlabelled class, second run does nothing (about 8 minutes)",
+    "rendered-truth": "the demo's results against exact truth: proposals, search, georeference, seams (after `demo`, 1 minute)",
+    "airbus": "60 real Pleiades scenes through Dagster, 12 held out: recall, AP50, by-example search (about 45 minutes)",
+    "starter": "the same scenes with the shipped starter weights only (about 10 minutes)",
+    "affected": "adding, changing and ageing off one scene touches only what it must (about 3 minutes)",
+    "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named benchmark; the last lines are ``RESULT NAME value goal ok|short``."""
+    if not arguments:
+        for name, text in NAMES.items():
+            print(f"{name:16} {text}")
+        return 0
+    name = arguments[0]
+    if name not in NAMES:
+        print(f"Cannot run benchmark {name!r}: expected one of {', '.join(NAMES)}.", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"benchmarks.{name.replace('-', '_')}")
+    outcomes: list[Outcome] = module.run(arguments[1:])
+    for outcome in outcomes:
+        print(outcome.line(name))
+    return 0 if all(outcome.met for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,122 @@
+"""Two evaluations of the same scenes, compared in pairs.
+
+Belongs here: differences with intervals. Does not belong here: deciding what follows (`gate`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ovd_platform.errors import InputError
+from ovd_platform.evaluate.bootstrap import interval, plain
+
+SCHEMA = "ovd-comparison/1"
+
+
+def metric_at(stats: Mapping[str, Any], path: str) -> float | None:
+    """The value at a dotted path, for example ``detection.ap50`` or ``froc.per_km2.mean.at_1``.
+
+    Args:
+        stats: Made by `stats.evaluate`.
+        path: Keys joined by dots; keys may themselves hold dots (class names, rates).
+
+    Returns:
+        The number (of an estimate its ``value``), or None where there is none.
+    """
+    found = _walk(stats, path.split("."))
+    if isinstance(found, Mapping):
+        found = found.get("value")
+    return float(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else None
+
+
+def _walk(node: Any, parts: list[str]) -> Any:
+    """Follow the path, trying the shortest key first."""
+    if not parts:
+        return node
+    if not isinstance(node, Mapping):
+        return None
+    for length in range(1, len(parts) + 1):
+        key = ".".join(parts[:length])
+        if key in node:
+            found = _walk(node[key], parts[length:])
+            if found is not None:
+                return found
+    return None
+
+
+def require_comparable(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
+    """Check that two evaluations judged the same labels in the same scenes under the same protocol.
+
+    Raises:
+        InputError: If they did not; the message names what differs.
+    """
+    for what, path in (
+        ("schema", ("schema",)),
+        ("labels and scenes", ("header", "truth_hash")),
+        ("protocol", ("header", "protocol")),
+    ):
+        left, right = _walk(a, list(path)), _walk(b, list(path))
+        if left != right:
+            names = (_walk(a, ["header", "release"]), _walk(b, ["header", "release"]))
+            raise InputError(
+                f"Cannot compare release {names[0]} with {names[1]}: expected the same {what}, got {left} and {right}. Evaluate both on the same scenes, labels and seed."
+            )
+
+
+def compare_stats(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """Differences b - a of every figure with replicates, by paired bootstrap over scenes.
+
+    Both evaluations drew the same scenes in each replicate, so the difference of replicates is the replicate of the
+    difference; scenes that are hard for both do not widen it.
+
+    Args:
+        a: Statistics of the reference, from `stats.evaluate` or read from its file.
+        b: Statistics of the other.
+
+    Returns:
+        JSON-ready mapping: ``figures`` by path with ``a``, ``b``, ``difference``, ``low``, ``high`` and ``verdict`` (``better``,
+        ``worse`` or ``open``: the interval holds zero, or there is none). Smaller is better for calibration errors.
+
+    Raises:
+        InputError: If the evaluations are not comparable.
+    """
+    require_comparable(a, b)
+    figures: dict[str, Any] = {}
+    for unit in ("scenes", "queries"):
+        left, right = a["replicates"][unit], b["replicates"][unit]
+        if (left["units"], left["seed"], left["count"]) != (right["units"], right["seed"], right["count"]):
+            continue
+        for path in [path for path in left["values"] if path in right["values"]]:
+            figures[path] = _difference(
+                path, metric_at(a, path), metric_at(b, path), left["values"][path], right["values"][path]
+            )
+    return {
+        "schema": SCHEMA,
+        "a": a["header"]["release"],
+        "b": b["header"]["release"],
+        "truth_hash": a["header"]["truth_hash"],
+        "figures": figures,
+    }
+
+
+def _difference(
+    path: str, a: float | None, b: float | None, a_b: list[float | None], b_b: list[float | None]
+) -> dict[str, Any]:
+    """One row: values, difference, interval and verdict."""
+    gaps = np.asarray([np.nan if x is None or y is None else y - x for x, y in zip(a_b, b_b, strict=True)], dtype=np.float64)
+    bounds = interval(gaps)
+    sign = -1.0 if path.endswith("ece") else 1.0
+    verdict = "open"
+    if bounds is not None and bounds[0] > 0:
+        verdict = "better" if sign > 0 else "worse"
+    elif bounds is not None and bounds[1] < 0:
+        verdict = "worse" if sign > 0 else "better"
+    return {
+        "a": a,
+        "b": b,
+        "difference": plain(b - a) if a is not None and b is not None else None,
+        "low": plain(bounds[0]) if bounds else None,
+        "high": plain(bounds[1]) if bounds else None,
+        "verdict": verdict,
+    }

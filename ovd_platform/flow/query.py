@@ -1,0 +1,142 @@
+"""Search a workspace by words, by example chips, or both; contact sheets of the answers."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovd_platform.errors import InputError
+from ovd_platform.flow import models
+from ovd_platform.flow.scenes import load_profile, open_registered
+from ovd_platform.flow.stage import current_or_none
+from ovd_platform.flow.workspace import Workspace
+from ovd_platform.records.prompt import Hit, Prompt, SearchFilter
+
+if TYPE_CHECKING:
+    from ovd_platform.embed.encoder import Encoder
+    from ovd_platform.raster.radiometry import InstrumentProfile
+
+_BOX = re.compile(r"^(?P<scene>[a-zA-Z0-9_.-]+):(?P<box>-?[\d.]+(?:,-?[\d.]+){3})$")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person asks.
+
+    Attributes:
+        text: Words, or "".
+        chips: Example chips: image files, or ``scene_id:x0,y0,x1,y1`` for a box of a registered scene.
+        not_chips: Examples of what is not meant, in the same forms.
+        modality: Which index is asked.
+        top: Number of hits at most.
+        filter: Where and when to look.
+        collapse_revisits: One hit per place over all times.
+    """
+
+    text: str = ""
+    chips: tuple[str, ...] = ()
+    not_chips: tuple[str, ...] = ()
+    modality: str = "optical"
+    top: int = 20
+    filter: SearchFilter = field(default_factory=SearchFilter)
+    collapse_revisits: bool = False
+
+
+def search(ws: Workspace, question: Question) -> list[Hit]:
+    """Answer a question from the stored vectors; no scene pixel is read (only those of the example chips).
+
+    Raises:
+        StaleError: If nothing was released or embedded yet.
+        InputError: If the question is empty, a chip cannot be found, or words meet an encoder without a text tower.
+    """
+    from ovd_platform.search.query import search_objects
+    from ovd_platform.stores.tables import VectorTables
+
+    version = models.released(ws, question.modality)["encoder"]
+    encoder = models.encoder(ws, question.modality, version)
+    prompt = Prompt(
+        text=question.text,
+        chip_vectors_nd=chip_vectors(ws, question.modality, encoder, question.chips),
+        negative_vectors_nd=chip_vectors(ws, question.modality, encoder, question.not_chips),
+        model_version=version,
+        filter=question.filter,
+    )
+    embed_text = encoder.embed_text if encoder.has_language else None
+    return search_objects(
+        VectorTables(ws.home.tables), prompt, embed_text,
+        modality=question.modality, top=question.top, collapse_revisits=question.collapse_revisits,
+    )  # fmt: skip
+
+
+def chip_vectors(ws: Workspace, modality: str, encoder: "Encoder", chips: tuple[str, ...]) -> NDArray[np.float32] | None:
+    """Visual vectors of example chips, shape (N, D), or None for no chips.
+
+    Raises:
+        InputError: If a chip is neither a file nor a box of a registered scene.
+    """
+    if not chips:
+        return None
+    return np.concatenate([_chip_vector(ws, modality, encoder, chip) for chip in chips])
+
+
+def _chip_vector(ws: Workspace, modality: str, encoder: "Encoder", chip: str) -> NDArray[np.float32]:
+    match = _BOX.match(chip)
+    if match and not Path(chip).exists():
+        scene_id = match["scene"]
+        box = np.asarray([[float(value) for value in match["box"].split(",")]], dtype=np.float32)
+        with open_registered(ws, modality, scene_id) as scene:
+            visual, _ = encoder.embed_boxes(scene, box, load_profile(ws, modality, scene_id))
+        return visual
+    path = Path(chip)
+    if not path.is_file():
+        raise InputError(
+            f"Cannot use the example {chip!r}: expected an image file or SCENE:x0,y0,x1,y1, found neither. "
+            "`ovd status` lists the scenes."
+        )
+    return _file_vector(ws, modality, encoder, path)
+
+
+def _file_vector(ws: Workspace, modality: str, encoder: "Encoder", path: Path) -> NDArray[np.float32]:
+    from ovd_platform.raster.radiometry import band_wavelengths
+    from ovd_platform.raster.scene import open_scene
+    from ovd_platform.records.window import Window
+
+    with open_scene(str(path)) as scene:
+        record = scene.record
+        if record.width_px * record.height_px > 4_000_000:
+            raise InputError(f"Cannot use {path} as an example: expected a chip below 4 Mpx, got {record.area_mpx:.0f}. Cut it out.")
+        chip = scene.read(Window(0, 0, record.width_px, record.height_px))
+        profile = _profile_for(ws, modality, record.instrument) or _own_profile(path)
+    return encoder.embed_images([(chip.pixels_chw, chip.valid_hw, profile, band_wavelengths(record))])
+
+
+def _profile_for(ws: Workspace, modality: str, instrument: str) -> "InstrumentProfile | None":
+    """A normalisation profile of the same instrument in this workspace, so that the example looks like the index."""
+    for record in ws.scenes(modality):
+        if record.instrument == instrument and current_or_none(ws, modality, "tiles", record.scene_id):
+            return load_profile(ws, modality, record.scene_id)
+    return None
+
+
+def _own_profile(path: Path) -> "InstrumentProfile":
+    from ovd_platform.raster.scene import open_scene
+    from ovd_platform.tiles.scan import scan_scene
+
+    with open_scene(str(path)) as scene:
+        return scan_scene(scene, core_px=512, halo_px=0, min_valid_fraction=0.0, min_edge_density=0.0).profile
+
+
+def write_sheet(ws: Workspace, question: Question, hits: list[Hit], path: Path) -> Path:
+    """Write the contact sheet of an answer; returns its path."""
+    from ovd_platform.evaluate.pictures import crop_rgb
+    from ovd_platform.search.contact_sheet import write_contact_sheet
+
+    def crop(hit: Hit) -> NDArray[np.uint8]:
+        with open_registered(ws, question.modality, hit.scene_id) as scene:
+            return crop_rgb(scene, load_profile(ws, question.modality, hit.scene_id), hit.box_scene_xyxy)
+
+    title = question.text or f"like {', '.join(Path(chip).name for chip in question.chips)}"
+    return write_contact_sheet(path, hits, crop, title=title.encode("ascii", "replace").decode())

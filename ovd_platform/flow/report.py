@@ -1,0 +1,200 @@
+"""Evaluation of a release on the held-out side of the split, and pseudo-labels from confident detections."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ovd_platform.errors import OvdError
+from ovd_platform.flow import models
+from ovd_platform.flow.labels import load_annotations_of, load_split
+from ovd_platform.flow.query import Question, search
+from ovd_platform.flow.scenes import load_proposals, load_tiles
+from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, current_or_none, version_of
+from ovd_platform.flow.truth import load_truth, truth_contexts, truth_version
+from ovd_platform.flow.workspace import Workspace
+from ovd_platform.records.annotation import Annotation
+from ovd_platform.records.detection import Detection
+from ovd_platform.records.prompt import SearchFilter
+from ovd_platform.records.scene import SceneRecord
+from ovd_platform.stores.home import content_hash, write_json
+
+if TYPE_CHECKING:
+    from ovd_platform.evaluate.inputs import EvaluationInput
+    from ovd_platform.evaluate.retrieval import RetrievalQuery
+
+_EXAMPLES = 5
+_TOP = 100
+_PSEUDO_PROBABILITY = 0.9
+
+
+def load_detections(ws: Workspace, modality: str, scene_id: str) -> list[Detection]:
+    """Detections of a scene, accepted or not; empty if none were made."""
+    import pyarrow.parquet as pq
+
+    from ovd_platform.detect.export import detections_from_table
+
+    output = current_or_none(ws, modality, "detections", scene_id)
+    return [] if output is None else detections_from_table(pq.read_table(output.folder / "detections.parquet"))
+
+
+# --- pseudo-labels -----------------------------------------------------------------------------------------------------------
+
+
+def _pseudo_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
+    return {record.scene_id: version_of(ws, modality, "detections", record.scene_id, default="none") for record in ws.scenes(modality)}
+
+
+def _build_pseudo(task: Task) -> Built:
+    from ovd_platform.datasets.canonical import write_annotations
+
+    ws, modality = task.ws, task.modality
+    labelled = {one.scene_id for one in load_annotations_of(ws, modality)}
+    held_out = set(load_split(ws, modality).test) | set(load_split(ws, modality).calibration)
+    found = []
+    for scene_id in task.inputs:
+        if scene_id in labelled or scene_id in held_out:
+            continue
+        for detection in load_detections(ws, modality, scene_id):
+            if detection.accepted and (detection.probability or 0.0) >= _PSEUDO_PROBABILITY:
+                x0, y0, x1, y1 = detection.box_scene_xyxy
+                corners = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+                found.append(Annotation(content_hash(detection.detection_id), scene_id, detection.class_name, corners, source="pseudo"))
+    write_annotations(found, task.folder / "annotations.parquet")
+    return Built({"annotations": len(found), "scenes": len({one.scene_id for one in found})})
+
+
+PSEUDO_LABELS = Stage("pseudo_labels", "1", _pseudo_inputs, _build_pseudo)
+
+
+# --- evaluation --------------------------------------------------------------------------------------------------------------
+
+
+def _report_inputs(ws: Workspace, modality: str, release: str) -> Inputs:
+    test = load_split(ws, modality).test
+    return {
+        "release": release,
+        "annotations": version_of(ws, modality, "annotations"),
+        "truth": truth_version(ws),
+        "search_index": version_of(ws, modality, "search_index", default="none"),
+        **{f"detections/{scene_id}": version_of(ws, modality, "detections", scene_id, default="none") for scene_id in test},
+    }
+
+
+def _build_report(task: Task) -> Built:
+    from ovd_platform.evaluate.report import write_report
+    from ovd_platform.evaluate.stats import evaluate
+    from ovd_platform.flow.report_pictures import report_pictures
+
+    given = evaluation_input(task.ws, task.modality)
+    if given is None:
+        note = "no held-out scene carries labels: nothing can be measured. Add labels, or raise split.holdout_fraction."
+        write_json(task.folder / "stats.json", {"notes": [note]})
+        (task.folder / "report.md").write_text(f"# Evaluation\n\n{note}\n")
+        (task.folder / "report.html").write_text(f"<!doctype html><title>Evaluation</title><p>{note}</p>")
+        return Built({"note": note})
+    stats = evaluate(given, seed=task.ws.config.seed, created_utc=datetime.now(UTC).isoformat(timespec="seconds"))
+    write_report(stats, report_pictures(task.ws, task.modality, given), task.folder)
+    return Built({"report": str(task.folder.parent), **headline(stats)})
+
+
+EVALUATION_REPORT = Stage("evaluation_report", "1", _report_inputs, _build_report)
+
+
+def headline(stats: dict[str, object]) -> dict[str, float]:
+    """The few figures that plot over releases."""
+    from ovd_platform.evaluate.gate import read_metric
+
+    wanted = {
+        "AP50": "coco.ap50",
+        "AP": "coco.ap",
+        "proposal recall": "proposals.recall_at_cap",
+        "P@10": "retrieval.mean.p_at_10",
+    }
+    found = {name: read_metric(stats, path) for name, path in wanted.items()}
+    return {name: round(float(value), 4) for name, value in found.items() if value is not None}
+
+
+def evaluation_input(ws: Workspace, modality: str) -> "EvaluationInput | None":
+    """Held-out scenes with their truth and everything that was answered in them; None if no held-out scene is labelled."""
+    from ovd_platform.evaluate.inputs import EvaluationInput
+
+    split = load_split(ws, modality)
+    truth = load_truth(ws, modality)
+    scenes = [record for record in ws.scenes(modality) if record.scene_id in split.test and record.scene_id in truth]
+    if not scenes:
+        return None
+    release = models.released(ws, modality)
+    proposals = {}
+    for record in scenes:
+        output = current_or_none(ws, modality, "proposals", record.scene_id)
+        if output is not None:
+            proposals[record.scene_id] = load_proposals(output.folder, record.scene_id)
+    labelled = {one.class_name for one in load_annotations_of(ws, modality)}
+    named = {one.class_name for record in scenes for one in truth[record.scene_id]}
+    ids = [record.scene_id for record in scenes]
+    return EvaluationInput(
+        scenes=tuple(scenes),
+        truth={scene_id: truth[scene_id] for scene_id in ids},
+        detections={scene_id: [one for one in load_detections(ws, modality, scene_id) if one.class_name] for scene_id in ids},
+        proposals=proposals,
+        queries=tuple(class_queries(ws, modality, ids)),
+        release=release["version"],
+        versions={name: version for name, version in release.items() if name != "version"},
+        lineage={
+            "annotations": version_of(ws, modality, "annotations"),
+            "split": split.version,
+            "training_shards": version_of(ws, modality, "training_shards"),
+            "run": current(ws, modality, "release").run_id,
+        },
+        class_names=tuple(sorted(named & labelled)) if named & labelled else (),
+        novel_classes=frozenset(),
+        valid_fraction={record.scene_id: _valid_fraction(ws, modality, record) for record in scenes},
+        tags=truth_contexts(ws),
+        notes=("The imagery is rendered: figures say how the parts work together, not how well they do on real scenes.",)
+        if ws.config.rendered
+        else (),
+    )
+
+
+def _valid_fraction(ws: Workspace, modality: str, record: SceneRecord) -> float:
+    tiles = load_tiles(ws, modality, record.scene_id)
+    area = np.array([tile.core.width_px * tile.core.height_px for tile in tiles], dtype=np.float64)
+    return float((area * np.array([tile.valid_fraction for tile in tiles])).sum() / max(area.sum(), 1.0))
+
+
+def class_queries(ws: Workspace, modality: str, scene_ids: list[str]) -> "list[RetrievalQuery]":
+    """For each class of the truth: one search by its name and one by five examples from other scenes."""
+    from ovd_platform.evaluate.retrieval import RetrievalQuery
+
+    truth = load_truth(ws, modality)
+    names = sorted({one.class_name for scene_id in scene_ids for one in truth[scene_id] if one.class_name})
+    where = SearchFilter(scene_ids=tuple(scene_ids))
+    queries = []
+    for name in names:
+        asked = {"text": Question(text=name, modality=modality, top=_TOP, filter=where)}
+        examples = example_boxes(ws, modality, name, exclude=set(scene_ids))
+        if examples:
+            asked["chip"] = Question(chips=examples, modality=modality, top=_TOP, filter=where)
+        for kind, question in asked.items():
+            try:
+                hits = search(ws, question)
+            except OvdError:  # Words without a text tower: the class is then asked by example only.
+                continue
+            prompt = name if kind == "text" else f"{len(examples)} examples of {name}"
+            queries.append(RetrievalQuery(f"{name}/{kind}", prompt, kind, name, tuple(hits)))  # type: ignore[arg-type]
+    return queries
+
+
+def example_boxes(ws: Workspace, modality: str, class_name: str, exclude: set[str], count: int = _EXAMPLES, seed: int = 0) -> tuple[str, ...]:
+    """Example boxes of a class in the form `ovd search --chip` takes, from scenes that are not searched."""
+    rows = [
+        one
+        for scene_id, labels in load_truth(ws, modality).items()
+        if scene_id not in exclude
+        for one in labels
+        if one.class_name == class_name and not one.difficult
+    ]
+    generator = np.random.default_rng([seed, *class_name.encode()])
+    picked = generator.permutation(len(rows))[:count]
+    return tuple(f"{rows[i].scene_id}:" + ",".join(f"{value:.2f}" for value in rows[i].box_scene_xyxy) for i in sorted(picked))

@@ -1,0 +1,65 @@
+"""What evaluation holds answers against: the exact truth of the rendered world where there is one, else the labels."""
+
+from pathlib import Path
+from typing import Any
+
+from ovd_platform.flow.labels import load_annotations_of
+from ovd_platform.flow.workspace import Workspace
+from ovd_platform.records.annotation import Annotation
+from ovd_platform.stores.home import content_hash, file_hash, read_json
+
+
+def _folder(ws: Workspace) -> Path | None:
+    if ws.config.truth is None:
+        return None
+    path = Path(ws.config.truth)
+    return path if path.is_absolute() else ws.home.root / path
+
+
+def truth_version(ws: Workspace) -> str:
+    """Content hash of the truth files; "none" where labels are the truth."""
+    folder = _folder(ws)
+    return "none" if folder is None else content_hash([file_hash(path) for path in sorted(folder.glob("*.json"))])
+
+
+def load_truth(ws: Workspace, modality: str) -> dict[str, list[Annotation]]:
+    """True objects by scene id; scenes nobody labelled are absent."""
+    folder = _folder(ws)
+    if folder is None:
+        found: dict[str, list[Annotation]] = {}
+        for one in load_annotations_of(ws, modality):
+            found.setdefault(one.scene_id, []).append(one)
+        return found
+    ids = {record.scene_id for record in ws.scenes(modality)}
+    return {
+        path.stem: [_annotation(path.stem, i, row) for i, row in enumerate(_rows(path))]
+        for path in sorted(folder.glob("*.json"))
+        if path.stem in ids
+    }
+
+
+def truth_contexts(ws: Workspace) -> dict[str, str]:
+    """Odd contexts of the rendered truth by annotation id (a ship on land); empty without such truth."""
+    folder = _folder(ws)
+    if folder is None:
+        return {}
+    return {
+        _identity(path.stem, i): f"odd context: {row['class_name']} {row['context']}"
+        for path in sorted(folder.glob("*.json"))
+        for i, row in enumerate(_rows(path))
+        if row.get("context")
+    }
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    values = read_json(path)
+    return list(values["objects"]) if isinstance(values, dict) else []
+
+
+def _identity(scene_id: str, index: int) -> str:
+    return f"truth:{scene_id}:{index}"
+
+
+def _annotation(scene_id: str, index: int, row: dict[str, Any]) -> Annotation:
+    corners = tuple((float(x), float(y)) for x, y in row["corners_scene_xy"])
+    return Annotation(_identity(scene_id, index), scene_id, str(row["class_name"]), corners, source="rendered")

@@ -1,0 +1,142 @@
+"""Recipe: MAE pretraining of the backbone on sampled chips (He et al. 2022).
+
+Belongs here: the training of the backbone. Does not belong here: the network (models.mae), sampling (learn.chips).
+
+Command: `ovd train backbone`. On one CPU core about 180 chips a second; two minutes bring the held-out error of a fresh backbone from
+1.0 (the patch mean) to about 0.8 on 50 cm imagery, twenty minutes further down; the same code serves SAR.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ovd_platform.learn.augment import fewer_bands, relight, warp
+from ovd_platform.learn.chips import ChipGroup, ChipShard
+from ovd_platform.learn.schedule import Budget, Progress, Trained, fit
+from ovd_platform.models.mae import MaskedAutoencoder, random_keep, reconstruction_picture
+from ovd_platform.models.precision import mixed_precision
+from ovd_platform.models.vit import MultiBandViT, ViTConfig, build_backbone, half_state, state_version
+
+logger = logging.getLogger(__name__)
+
+KEEP_FRACTION = 0.25
+_BATCH = 64
+_HELD_OUT = 256
+
+
+def build_autoencoder(state: Mapping[str, Tensor] | None, config: ViTConfig | None = None) -> MaskedAutoencoder:
+    """Autoencoder from a backbone state; what the state lacks (decoder, or everything) starts fresh.
+
+    Args:
+        state: A backbone state, or None.
+        config: Size of a fresh backbone.
+    """
+    model = MaskedAutoencoder(MultiBandViT(config) if state is None else build_backbone(state))
+    if state is not None:
+        kept = {name: tensor.float() for name, tensor in state.items() if name.startswith("decoder_")}
+        model.load_state_dict(kept, strict=False)
+    return model
+
+
+def train_backbone(
+    shard: ChipShard,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    init_state: Mapping[str, Tensor] | None = None,
+    config: ViTConfig | None = None,
+    checkpoint_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Pretrain a backbone by masked autoencoding; batches mix instruments by taking one group of bands a step.
+
+    Args:
+        shard: Chips; some are held out (`ChipShard.split`) and only measured.
+        minutes: Wall clock, or None.
+        steps: Optimiser steps, or None.
+        seed: Of initialisation, masks, augmentation.
+        init_state: Start from this backbone; parts that are not retrained (visual head) are passed through.
+        config: Size of a fresh backbone.
+        checkpoint_dir: Resume from here after a kill.
+        progress: Called with (done, total, what).
+
+    Returns:
+        State with ``backbone.*`` and ``decoder_*`` (and what was passed through); card with the held-out loss before and after.
+    """
+    torch.manual_seed(seed)
+    model = build_autoencoder(init_state, config)
+    training, held = shard.split()
+    held = held if len(held) else shard
+    weights = torch.tensor([float(len(group.scene_n)) for group in training.groups])
+    img_px = model.backbone.size.img_px
+
+    def loss_of(generator: torch.Generator) -> Tensor:
+        group = training.groups[int(torch.multinomial(weights, 1, generator=generator))]
+        chosen = torch.randint(0, len(group.scene_n), (_BATCH,), generator=generator).numpy()
+        images = torch.from_numpy(group.pixels_nchw[chosen].astype(np.float32))
+        images = warp(images, img_px, generator, scale=(0.6, 1.0), any_angle=False)
+        images, keys = fewer_bands(relight(images, generator, strength=0.5), group.keys, generator)
+        keep = random_keep(len(images), (img_px // model.backbone.size.patch_px) ** 2, KEEP_FRACTION, generator)
+        loss: Tensor = model(images, keys, keep).loss
+        return loss
+
+    before = held_out_loss(model, held)
+    fingerprint = f"mae|{state_version(dict(init_state)) if init_state else 'fresh'}|{len(shard)}|{shard.scene_ids}"
+    facts = fit(
+        model, loss_of, budget=Budget(minutes, steps), rate=6e-4, seed=seed, what="backbone", fingerprint=fingerprint,
+        checkpoint_dir=checkpoint_dir, progress=progress,
+    )  # fmt: skip
+    after = held_out_loss(model, held)
+    logger.info("MAE: held-out loss %.4f -> %.4f in %d steps", before, after, facts["steps"])
+    state = {name: tensor for name, tensor in (init_state or {}).items() if not name.startswith(("backbone.", "decoder_"))}
+    state = {**{name: t.half() if t.is_floating_point() else t for name, t in state.items()}, **half_state(model)}
+    recipe = {"kind": "mae", "seed": seed, "minutes": minutes, "steps": steps, "keep_fraction": KEEP_FRACTION, "batch": _BATCH}
+    scores = {"held_out_loss_before": before, "held_out_loss": after, "chips": len(shard), "held_out_chips": len(held)}
+    return Trained(state, {"recipe": recipe, "scores": scores, **facts})
+
+
+@torch.no_grad()
+def held_out_loss(model: MaskedAutoencoder, shard: ChipShard, seed: int = 7) -> float:
+    """Mean loss of at most 256 chips under fixed masks; comparable between models of one shard only."""
+    model.eval()
+    total, count = 0.0, 0
+    for group in shard.groups:
+        pixels = group.pixels_nchw[:: max(1, len(group.scene_n) * len(shard.groups) // _HELD_OUT)]
+        images = torch.from_numpy(_centre(pixels, model.backbone.size.img_px).astype(np.float32))
+        patches = (model.backbone.size.img_px // model.backbone.size.patch_px) ** 2
+        keep = random_keep(len(images), patches, KEEP_FRACTION, torch.Generator().manual_seed(seed))
+        with mixed_precision():
+            total += float(model(images, group.keys, keep).loss) * len(images)
+        count += len(images)
+    return total / max(1, count)
+
+
+def _centre(pixels_nchw: NDArray[np.float16], side_px: int) -> NDArray[np.float16]:
+    height, width = pixels_nchw.shape[2:]
+    y, x = max(0, (height - side_px) // 2), max(0, (width - side_px) // 2)
+    cut = pixels_nchw[:, :, y : y + side_px, x : x + side_px]
+    pad = [(0, 0), (0, 0), (0, side_px - cut.shape[2]), (0, side_px - cut.shape[3])]
+    return np.pad(cut, pad, mode="edge")
+
+
+def reconstructions(state: Mapping[str, Tensor], group: ChipGroup, count: int = 8, seed: int = 0) -> NDArray[np.uint8]:
+    """Picture of a backbone's reconstructions for people: original | masked | reconstruction, one row a chip.
+
+    Args:
+        state: Backbone state with its decoder.
+        group: Chips of equal bands.
+        count: Rows.
+        seed: Of masks.
+
+    Returns:
+        Shape (count * S, 3 * S, 3), uint8.
+    """
+    model = build_autoencoder(state)
+    pixels = _centre(group.pixels_nchw[:: max(1, len(group.scene_n) // count)][:count], model.backbone.size.img_px)
+    return reconstruction_picture(model, torch.from_numpy(pixels.astype(np.float32)), group.keys, seed)

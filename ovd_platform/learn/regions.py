@@ -1,0 +1,299 @@
+"""Recipe: the visual embedding as a metric - labelled objects of a class together, everything else apart.
+
+Belongs here: region crops of labels and background, the supervised contrastive training (Khosla et al. 2020), its k-NN score. Does not
+belong here: pretraining (mae), words (clip).
+
+Each crop is seen in two random views. Labelled objects attract all objects of their class; background and objects nobody named attract
+only their own other view (Chen et al. 2020), so nothing about the background is learned as a class. Command: `ovd train backbone`; two
+minutes on one CPU core make about 100 steps of 64 crops.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ovd_platform.embed.crops import CONTEXT, crop_squares, iterate_crops
+from ovd_platform.errors import InputError
+from ovd_platform.learn.augment import Keys, centre_view, fewer_bands, relight, warp
+from ovd_platform.learn.background import sample_background
+from ovd_platform.learn.schedule import Budget, Progress, Trained, fit
+from ovd_platform.models.mae import random_keep
+from ovd_platform.models.precision import mixed_precision
+from ovd_platform.models.stems import band_keys
+from ovd_platform.models.vit import RegionModel, half_state, state_version
+from ovd_platform.raster.radiometry import InstrumentProfile
+from ovd_platform.records.annotation import Annotation
+
+if TYPE_CHECKING:
+    from ovd_platform.raster.scene import Scene
+
+logger = logging.getLogger(__name__)
+
+BACKGROUND = -1
+UNNAMED = -2
+_STORED_PX = 96
+_SPAN = 64 / 96  # the nominal crop is the middle of what is stored, so that views may turn and shift
+_BATCH = 64
+_TEMPERATURE = 0.1
+_KEEP_FRACTION = 0.6
+_MAX_PER_SCENE = 400
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegionGroup:
+    """Region crops of equal bands.
+
+    Attributes:
+        keys: What each band is.
+        crops_nchw: Shape (N, C, 96, 96), float16; the nominal crop is the central 64 px.
+        label_n: Index of the class, `BACKGROUND` or `UNNAMED`, shape (N,), int64.
+        scene_n: Number of the scene, shape (N,), int64.
+    """
+
+    keys: Keys
+    crops_nchw: NDArray[np.float16]
+    label_n: NDArray[np.int64]
+    scene_n: NDArray[np.int64]
+
+    def where(self, chosen_n: NDArray[np.bool_]) -> "RegionGroup":
+        """The chosen crops."""
+        return RegionGroup(self.keys, self.crops_nchw[chosen_n], self.label_n[chosen_n], self.scene_n[chosen_n])
+
+
+def gather_regions(
+    scenes: "Sequence[tuple[Scene, InstrumentProfile]]",
+    annotations: Sequence[Annotation],
+    *,
+    background_per_scene: int = 96,
+    seed: int = 0,
+) -> tuple[list[RegionGroup], list[str]]:
+    """Crops of labelled objects and of background.
+
+    Args:
+        scenes: Open scenes with their profiles.
+        annotations: Labels of these scenes; points and labels of other scenes are skipped, ``difficult`` ones are no background either.
+        background_per_scene: Background crops wanted from each scene, at least; as many as objects where there are more.
+        seed: Of every choice.
+
+    Returns:
+        Crops by band combination, and the class names the labels index.
+    """
+    by_scene: dict[str, list[Annotation]] = {}
+    for one in annotations:
+        by_scene.setdefault(one.scene_id, []).append(one)
+    classes = sorted({one.class_name for one in annotations if one.class_name})
+    parts: dict[Keys, list[RegionGroup]] = {}
+    for number, (scene, profile) in enumerate(scenes):
+        rng = np.random.default_rng([seed, number])
+        boxes_n4, label_n = _labelled_boxes(by_scene.get(scene.record.scene_id, []), classes, rng)
+        every = np.array([one.box_scene_xyxy for one in by_scene.get(scene.record.scene_id, [])], dtype=np.float32).reshape(-1, 4)
+        wanted = max(background_per_scene, min(len(boxes_n4), 2 * background_per_scene))
+        background = sample_background(scene, profile, every, wanted, rng)
+        boxes = np.concatenate([boxes_n4, background])
+        labels = np.concatenate([label_n, np.full(len(background), BACKGROUND)])
+        if len(boxes):
+            squares = crop_squares(boxes, CONTEXT / _SPAN, 24.0 / _SPAN)
+            crops = np.zeros((len(boxes), len(scene.record.bands), _STORED_PX, _STORED_PX), dtype=np.float16)
+            for rows, pixels in iterate_crops(scene, squares, profile, _STORED_PX):
+                crops[rows] = pixels.numpy().astype(np.float16)
+            keys = band_keys(scene.record)
+            parts.setdefault(keys, []).append(RegionGroup(keys, crops, labels, np.full(len(boxes), number)))
+    return [_joined(keys, groups) for keys, groups in parts.items()], classes
+
+
+def _labelled_boxes(
+    labels: Sequence[Annotation], classes: list[str], rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    usable = [one for one in labels if len(one.corners_scene_xy) >= 3 and not one.difficult]
+    if len(usable) > _MAX_PER_SCENE:
+        usable = [usable[index] for index in sorted(rng.choice(len(usable), _MAX_PER_SCENE, replace=False))]
+    boxes = np.array([one.box_scene_xyxy for one in usable], dtype=np.float32).reshape(-1, 4)
+    label_n = np.array([classes.index(one.class_name) if one.class_name else UNNAMED for one in usable], dtype=np.int64)
+    return boxes, label_n
+
+
+def _joined(keys: Keys, groups: list[RegionGroup]) -> RegionGroup:
+    return RegionGroup(
+        keys,
+        np.concatenate([one.crops_nchw for one in groups]),
+        np.concatenate([one.label_n for one in groups]),
+        np.concatenate([one.scene_n for one in groups]),
+    )
+
+
+def contrastive_loss(vectors_bd: Tensor, label_b: Tensor, temperature: float = _TEMPERATURE) -> Tensor:
+    """Supervised contrastive loss, positives outside of the logarithm (Khosla et al. 2020, eq. 2).
+
+    Args:
+        vectors_bd: Unit vectors, shape (B, D); every label occurs at least twice.
+        label_b: Equal for positives, shape (B,), int64.
+        temperature: Of the softmax.
+
+    Returns:
+        Scalar.
+    """
+    itself = torch.eye(len(vectors_bd), dtype=torch.bool)
+    logits = (vectors_bd.float() @ vectors_bd.float().t() / temperature).masked_fill(itself, -1e9)
+    positive = (label_b[:, None] == label_b[None]) & ~itself
+    log_share = logits - logits.logsumexp(1, keepdim=True)
+    return -((log_share * positive).sum(1) / positive.sum(1).clamp_min(1)).mean()
+
+
+def train_regions(
+    scenes: "Sequence[tuple[Scene, InstrumentProfile]]",
+    annotations: Sequence[Annotation],
+    state: Mapping[str, Tensor],
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    background_per_scene: int = 96,
+    checkpoint_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train backbone and visual head on labelled boxes and background; see the module.
+
+    Args:
+        scenes: Open scenes of one modality with their profiles; where there are five or more with labels, every fifth is only measured.
+        annotations: Their labels; class "" is an object nobody named.
+        state: Backbone state to start from.
+        minutes: Wall clock, or None.
+        steps: Optimiser steps, or None.
+        seed: Of every choice.
+        background_per_scene: Background crops from each scene.
+        checkpoint_dir: Resume from here after a kill.
+        progress: Called with (done, total, what).
+
+    Returns:
+        State with ``backbone.*`` and ``visual_head.*`` (the decoder is passed through); card with k-NN accuracies before and after.
+
+    Raises:
+        InputError: If no region could be cut out.
+    """
+    groups, classes = gather_regions(scenes, annotations, background_per_scene=background_per_scene, seed=seed)
+    return train_on_regions(
+        groups, classes, state, minutes=minutes, steps=steps, seed=seed, checkpoint_dir=checkpoint_dir, progress=progress
+    )
+
+
+def train_on_regions(
+    groups: Sequence[RegionGroup],
+    classes: Sequence[str],
+    state: Mapping[str, Tensor],
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    checkpoint_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """`train_regions` on crops that were already gathered."""
+    if not groups:
+        raise InputError("Cannot train the visual embedding: expected regions, got none. Give scenes with labels or valid pixels.")
+    torch.manual_seed(seed)
+    model = RegionModel.from_state(state)
+    held_scenes = _held_out(groups)
+    training = [part for group in groups if len((part := group.where(~np.isin(group.scene_n, held_scenes))).label_n)]
+    held = [part for group in groups if len((part := group.where(np.isin(group.scene_n, held_scenes))).label_n)]
+    weights = torch.tensor([float(len(group.label_n)) for group in training])
+    odds = [torch.from_numpy(_odds(group.label_n)) for group in training]
+
+    def loss_of(generator: torch.Generator) -> Tensor:
+        index = int(torch.multinomial(weights, 1, generator=generator))
+        group = training[index]
+        chosen = torch.multinomial(odds[index], min(_BATCH, len(group.label_n)), replacement=False, generator=generator)
+        images = torch.from_numpy(group.crops_nchw[chosen.numpy()].astype(np.float32))
+        label_b = torch.from_numpy(group.label_n[chosen.numpy()])
+        label_b = torch.where(label_b < 0, 1_000_000 + torch.arange(len(label_b)), label_b)
+        vectors = torch.cat([_view(model, images, group.keys, generator) for _ in range(2)])
+        return contrastive_loss(vectors, torch.cat([label_b, label_b]))
+
+    before = knn_scores(model, training, held)
+    size = sum(len(group.label_n) for group in groups)
+    facts = fit(
+        model, loss_of, budget=Budget(minutes, steps), rate=5e-4, seed=seed, what="visual embedding",
+        fingerprint=f"regions|{state_version(dict(state))}|{size}|{list(classes)}", checkpoint_dir=checkpoint_dir, progress=progress,
+    )  # fmt: skip
+    scores = {f"{name}_before": value for name, value in before.items()} | knn_scores(model, training, held)
+    logger.info("Visual embedding: %s", scores)
+    passed = {name: t.half() if t.is_floating_point() else t for name, t in state.items() if name.startswith("decoder_")}
+    recipe = {"kind": "regions", "seed": seed, "minutes": minutes, "steps": steps, "temperature": _TEMPERATURE, "batch": _BATCH}
+    card = {"recipe": recipe, "scores": {**scores, "regions": size, "held_out_scenes": len(held_scenes)}, "classes": list(classes), **facts}
+    return Trained({**passed, **half_state(model)}, card)
+
+
+def _view(model: RegionModel, images: Tensor, keys: Keys, generator: torch.Generator) -> Tensor:
+    img_px = model.backbone.size.img_px
+    view = relight(warp(images, img_px, generator, span=_SPAN), generator)
+    view, seen = fewer_bands(view, keys, generator)
+    keep = random_keep(len(view), (img_px // model.backbone.size.patch_px) ** 2, _KEEP_FRACTION, generator)
+    vectors: Tensor = model(view, seen, keep_bp=keep)
+    return vectors
+
+
+def _held_out(groups: Sequence[RegionGroup]) -> NDArray[np.int64]:
+    """Every fifth scene that has objects, once there are five of them."""
+    with_objects = np.unique(np.concatenate([group.scene_n[group.label_n >= 0] for group in groups]))
+    held: NDArray[np.int64] = with_objects[4::5]
+    return held
+
+
+def _odds(label_n: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sampling weights: half background, half objects; classes by the square root of their size."""
+    values, inverse, counts = np.unique(label_n, return_inverse=True, return_counts=True)
+    share = np.sqrt(counts.astype(np.float64))
+    objects = values != BACKGROUND
+    if objects.any() and (~objects).any():
+        share[objects] *= 0.5 / share[objects].sum()
+        share[~objects] = 0.5
+    odds: NDArray[np.float64] = (share / counts)[inverse]
+    return odds
+
+
+@torch.no_grad()
+def region_vectors(model: RegionModel, group: RegionGroup) -> NDArray[np.float32]:
+    """Unit vectors of the nominal crops, shape (N, D), float32."""
+    model.eval()
+    out = []
+    for start in range(0, len(group.label_n), 128):
+        images = torch.from_numpy(group.crops_nchw[start : start + 128].astype(np.float32))
+        with mixed_precision():
+            out.append(model(centre_view(images, model.backbone.size.img_px, _SPAN), group.keys).float().numpy())
+    return np.concatenate(out)
+
+
+def knn_scores(model: RegionModel, training: Sequence[RegionGroup], held: Sequence[RegionGroup], k: int = 5) -> dict[str, Any]:
+    """k-NN on held-out scenes: object or background, and which class; balanced over the sides, [0, 1].
+
+    Args:
+        model: What makes the vectors.
+        training: Crops that vote, at most 2000 by group.
+        held: Crops that are judged.
+        k: Neighbours.
+
+    Returns:
+        ``knn_object`` (mean of the accuracies on objects and on background), ``knn_class`` (share of named objects whose class wins);
+        empty without held-out crops.
+    """
+    if not training or not held:
+        return {}
+    few = [group.where(np.arange(len(group.label_n)) % max(1, len(group.label_n) // 2000) == 0) for group in training]
+    base_nd = np.concatenate([region_vectors(model, group) for group in few])
+    base_label = np.concatenate([group.label_n for group in few])
+    test_nd = np.concatenate([region_vectors(model, group) for group in held])
+    test_label = np.concatenate([group.label_n for group in held])
+    near = np.argsort(-(test_nd @ base_nd.T), axis=1)[:, :k]
+    votes = base_label[near]
+    right = ((votes != BACKGROUND).mean(1) > 0.5) == (test_label != BACKGROUND)
+    objects = test_label != BACKGROUND
+    sides = [float(right[side].mean()) for side in (objects, ~objects) if side.any()]
+    named = test_label >= 0
+    classes = [np.bincount(row[row >= 0], minlength=1).argmax() if (row >= 0).any() else BACKGROUND for row in votes[named]]
+    return {"knn_object": float(np.mean(sides)), "knn_class": float(np.mean(np.array(classes) == test_label[named])) if named.any() else 0.0}

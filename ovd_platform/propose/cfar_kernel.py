@@ -1,0 +1,177 @@
+"""Compiled kernels of the constant-false-alarm-rate detector.
+
+Belongs here: sliding sums and sliding order statistics over a ring of training pixels, and their exact thresholds. Does not belong
+here: reading scenes and making boxes (cfar.py).
+
+A pixel is compared with the ring of pixels between a guard square and a training square around it. Invalid pixels leave the ring.
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+LEVELS_PER_DB = 16
+"""Order statistics come from a histogram of log intensity; one level is 1/16 dB, and levels are interpolated."""
+
+RANGE_DB = 96
+"""Dynamic range of that histogram, decibels; values outside are clipped."""
+
+
+@numba.njit(cache=True)
+def ring_means(
+    intensity_hw: NDArray[np.float32], valid_hw: NDArray[np.bool_], guard_px: int, train_px: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Mean intensity and number of valid training pixels around each pixel; the frame of ``train_px`` gets 0.
+
+    Args:
+        intensity_hw: Linear intensity, float32; values of invalid pixels are not used.
+        valid_hw: Where the intensity holds.
+        guard_px: Half side of the guard square.
+        train_px: Half side of the training square.
+    """
+    height, width = intensity_hw.shape
+    mean_hw = np.zeros((height, width), np.float32)
+    count_hw = np.zeros((height, width), np.int32)
+    outer_w, inner_w = np.zeros(width), np.zeros(width)
+    outer_n, inner_n = np.zeros(width, np.int32), np.zeros(width, np.int32)
+    for row in range(-train_px, height - train_px):
+        _shift(intensity_hw, valid_hw, outer_w, outer_n, row + train_px, row - train_px - 1)
+        if row + guard_px >= 0:
+            _shift(intensity_hw, valid_hw, inner_w, inner_n, row + guard_px, row - guard_px - 1)
+        if row < train_px:
+            continue
+        total, inner, number, hidden = 0.0, 0.0, 0, 0
+        for col in range(-train_px, width - train_px):
+            total += outer_w[col + train_px]
+            number += outer_n[col + train_px]
+            if col - train_px - 1 >= 0:
+                total -= outer_w[col - train_px - 1]
+                number -= outer_n[col - train_px - 1]
+            if col + guard_px >= 0:
+                inner += inner_w[col + guard_px]
+                hidden += inner_n[col + guard_px]
+            if col - guard_px - 1 >= 0:
+                inner -= inner_w[col - guard_px - 1]
+                hidden -= inner_n[col - guard_px - 1]
+            if col >= train_px:
+                ring = number - hidden
+                count_hw[row, col] = ring
+                mean_hw[row, col] = max(total - inner, 0.0) / max(ring, 1)
+    return mean_hw, count_hw
+
+
+@numba.njit(cache=True)
+def _shift(intensity_hw, valid_hw, sum_w, count_w, added, removed):  # type: ignore[no-untyped-def]
+    """Move column sums one row down."""
+    width = intensity_hw.shape[1]
+    for col in range(width):
+        if valid_hw[added, col]:
+            sum_w[col] += intensity_hw[added, col]
+            count_w[col] += 1
+    if removed >= 0:
+        for col in range(width):
+            if valid_hw[removed, col]:
+                sum_w[col] -= intensity_hw[removed, col]
+                count_w[col] -= 1
+
+
+@numba.njit(cache=True)
+def ring_orders(
+    level_hw: NDArray[np.float32], valid_hw: NDArray[np.bool_], guard_px: int, train_px: int, rank: float, bins: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Order statistic of the training pixels around each pixel; the frame of ``train_px`` gets 0.
+
+    Args:
+        level_hw: Log intensity in levels, float32 in [0, bins).
+        valid_hw: Where it holds.
+        guard_px: Half side of the guard square.
+        train_px: Half side of the training square.
+        rank: Rank as a fraction of the count: the ceil(rank * count)-th smallest.
+        bins: Levels of the histogram.
+
+    Returns:
+        The order statistic in levels, interpolated inside its bin, and the number of valid training pixels.
+    """
+    height, width = level_hw.shape
+    value_hw = np.zeros((height, width), np.float32)
+    count_hw = np.zeros((height, width), np.int32)
+    bin_hw = np.empty((height, width), np.int32)
+    for row in range(height):
+        for col in range(width):
+            bin_hw[row, col] = min(max(int(level_hw[row, col]), 0), bins - 1) if valid_hw[row, col] else -1
+    for row in range(train_px, height - train_px):
+        histogram = np.zeros(bins, np.int32)
+        pointer, below, total = 0, 0, 0
+        for col in range(train_px, width - train_px):
+            if col == train_px:
+                for x in range(2 * train_px + 1):
+                    below, total = _column(bin_hw, histogram, x, row, train_px, 1, pointer, below, total)
+                for x in range(col - guard_px, col + guard_px + 1):
+                    below, total = _column(bin_hw, histogram, x, row, guard_px, -1, pointer, below, total)
+            else:
+                below, total = _column(bin_hw, histogram, col + train_px, row, train_px, 1, pointer, below, total)
+                below, total = _column(bin_hw, histogram, col - train_px - 1, row, train_px, -1, pointer, below, total)
+                below, total = _column(bin_hw, histogram, col + guard_px, row, guard_px, -1, pointer, below, total)
+                below, total = _column(bin_hw, histogram, col - guard_px - 1, row, guard_px, 1, pointer, below, total)
+            count_hw[row, col] = total
+            if total == 0:
+                continue
+            wanted = max(1, int(np.ceil(rank * total)))
+            while below >= wanted:
+                pointer -= 1
+                below -= histogram[pointer]
+            while below + histogram[pointer] < wanted:
+                below += histogram[pointer]
+                pointer += 1
+            value_hw[row, col] = pointer + (wanted - below - 0.5) / histogram[pointer]
+    return value_hw, count_hw
+
+
+@numba.njit(cache=True, inline="always")
+def _column(bin_hw, histogram, col, row, half, sign, pointer, below, total):  # type: ignore[no-untyped-def]
+    """Add or remove a column of the square; `below` counts what lies under the pointer."""
+    for y in range(row - half, row + half + 1):
+        level = bin_hw[y, col]
+        if level >= 0:
+            histogram[level] += sign
+            total += sign
+            if level < pointer:
+                below += sign
+    return below, total
+
+
+def ca_factor(false_alarm_rate: float, looks: float, count: int) -> float:
+    """Exact threshold of cell averaging over the mean of the ring.
+
+    The ratio of a gamma variate of shape L to the mean of N such is F-distributed with 2L and 2LN degrees of freedom; for one look
+    this is Finn and Johnson's (1968) N (rate^(-1/N) - 1).
+
+    Args:
+        false_alarm_rate: Per pixel, (0, 1).
+        looks: Equivalent number of looks L.
+        count: Training pixels N.
+    """
+    return float(stats.f.isf(false_alarm_rate, 2 * looks, 2 * looks * count))
+
+
+def os_factor(false_alarm_rate: float, looks: float, count: int, rank: float) -> float:
+    """Exact threshold of ordered statistics over the k-th smallest of the ring, k = ceil(rank N) (Rohling 1983, any looks).
+
+    Args:
+        false_alarm_rate: Per pixel, (0, 1).
+        looks: Equivalent number of looks.
+        count: Training pixels N.
+        rank: Rank as a fraction of N.
+    """
+    k = max(1, int(np.ceil(rank * count)))
+    nodes, weights = np.polynomial.legendre.leggauss(96)
+    # Uniform quantiles of the order statistic's own (beta) distribution: the integrand is smooth in them.
+    quantiles = stats.beta.ppf((nodes + 1) / 2, k, count - k + 1)
+    clutter = stats.gamma.ppf(quantiles, looks, scale=1 / looks)
+
+    def excess(log_factor: float) -> float:
+        rate = 0.5 * np.sum(weights * stats.gamma.sf(np.exp(log_factor) * clutter, looks, scale=1 / looks))
+        return float(np.log(max(rate, 1e-300)) - np.log(false_alarm_rate))
+
+    return float(np.exp(optimize.brentq(excess, -3.0, 12.0)))

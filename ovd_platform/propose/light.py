@@ -1,0 +1,124 @@
+"""The learned proposer: the light detector run over a scene.
+
+Belongs here: reading, scaling, forwarding, suppressing, per tile. Does not belong here: the network (models/light_detector.py) and
+its training (learn/proposer.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.ops import nms
+
+from ovd_platform.errors import InputError
+from ovd_platform.models.light_detector import (
+    PAD_PX,
+    LightDetector,
+    LightDetectorConfig,
+    bfloat16_is_fast,
+    decode_maps,
+)
+from ovd_platform.propose.blocks import TileBoxes, assemble, group_tiles, owned, owners
+from ovd_platform.propose.proposer import Progress
+from ovd_platform.propose.working_scale import resized, scales_for
+from ovd_platform.raster.radiometry import InstrumentProfile, normalise
+from ovd_platform.raster.scene import Scene
+from ovd_platform.records.chip import Chip
+from ovd_platform.records.proposal import ProposalSet
+from ovd_platform.records.tile import TileRecord
+
+_NMS_IOU = 0.55
+_FLOOR = 0.01
+_MOST_PER_MPX = 2000.0
+
+
+class LightProposer:
+    """Learned class-agnostic proposer.
+
+    Args:
+        state: Weights by name.
+        card: The model's card.
+        version: Version of the model.
+        scales: Working scales; None follows the card and the scene.
+    """
+
+    def __init__(
+        self, state: Mapping[str, torch.Tensor], card: Mapping[str, Any], version: str, *, scales: Sequence[float] | None = None
+    ) -> None:
+        self._card = dict(card)
+        self._scales = tuple(scales) if scales else None
+        self._version = version
+        model = LightDetector(LightDetectorConfig.from_dict(card["config"]), tuple(card["band_counts"]))
+        model.load_state_dict({k: v.float() if v.dtype.is_floating_point else v for k, v in state.items()})
+        self._reduced = bfloat16_is_fast()
+        self._model = model.eval().fused().to(memory_format=torch.channels_last)
+
+    @property
+    def version(self) -> str:
+        """Version of the model."""
+        return self._version
+
+    def propose(
+        self,
+        scene: Scene,
+        tiles: Sequence[TileRecord],
+        profile: InstrumentProfile,
+        *,
+        max_per_mpx: float,
+        progress: Progress | None = None,
+    ) -> ProposalSet:
+        """Class-agnostic boxes of a scene; see `Proposer.propose`."""
+        record = scene.record
+        if record.modality != self._card.get("modality", record.modality):
+            raise InputError(
+                f"Cannot propose objects in {record.scene_id}: expected a proposer for {record.modality}, got {self._version} for "
+                f"{self._card['modality']}. Choose the release of the scene's modality."
+            )
+        scales = self._scales or scales_for(self._card, record)
+        # Half of the largest trained object, so that an object whose centre is in a core is seen whole.
+        margin = max(int(self._card["halo_px"] * self._card["input_scale"] / min(scales)), max((t.halo_px for t in tiles), default=0))
+        blocks = group_tiles(tiles)
+        parts: list[TileBoxes] = []
+        for done, block in enumerate(blocks):
+            window = block.window.grown(margin).clipped(record.width_px, record.height_px)
+            chip = scene.read(window)
+            if chip.valid_hw.any():
+                boxes_n4, objectness_n = self._chip_boxes(chip, profile, scales)
+                parts.append(owned(boxes_n4, objectness_n, owners(boxes_n4, block, tiles, record)))
+            if progress is not None:
+                progress(done + 1, len(blocks), f"proposing in {record.scene_id}")
+        return assemble(record, parts, self._version, max_per_mpx)
+
+    def _chip_boxes(
+        self, chip: Chip, profile: InstrumentProfile, scales: Sequence[float]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Boxes of a chip in scene pixels, after suppression over all scales."""
+        pixels_chw = normalise(chip.pixels_chw, chip.valid_hw, profile)
+        boxes, scores = [], []
+        for scale in scales:
+            boxes_m4, scores_m = self._forward(pixels_chw, scale)
+            boxes.append(boxes_m4)
+            scores.append(scores_m)
+        boxes_n4, scores_n = torch.cat(boxes), torch.cat(scores)
+        kept = nms(boxes_n4, scores_n, _NMS_IOU)
+        boxes_kept, scores_kept = boxes_n4[kept].numpy(), scores_n[kept].numpy()
+        centre = ((boxes_kept[:, :2] + boxes_kept[:, 2:]) / 2).astype(np.int64)
+        height, width = chip.valid_hw.shape
+        valid = chip.valid_hw[np.clip(centre[:, 1], 0, height - 1), np.clip(centre[:, 0], 0, width - 1)]
+        offset = np.array([chip.window.col_px, chip.window.row_px] * 2, np.float32)
+        return boxes_kept[valid] + offset, scores_kept[valid]
+
+    def _forward(self, pixels_chw: NDArray[np.float32], scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Boxes in chip pixels, one scale."""
+        _, height, width = pixels_chw.shape
+        small_h, small_w = max(1, round(height * scale)), max(1, round(width * scale))
+        padded = np.zeros((len(pixels_chw), small_h + -small_h % PAD_PX, small_w + -small_w % PAD_PX), np.float32)
+        padded[:, :small_h, :small_w] = resized(pixels_chw, small_w, small_h)
+        batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._reduced):
+            maps = self._model(batch)
+        top = max(100, int(_MOST_PER_MPX * height * width / 1e6))
+        boxes_n4, scores_n = decode_maps(maps, top=top, floor=_FLOOR)[0]
+        return boxes_n4 * torch.tensor([width / small_w, height / small_h] * 2), scores_n

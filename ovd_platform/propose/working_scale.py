@@ -1,0 +1,59 @@
+"""Between scene pixels and the scale a detector works at.
+
+Belongs here: resampling and the choice of scales; training and inference share both. Does not belong here: the network.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ovd_platform.records.scene import SceneRecord
+
+_CLOSE = (0.25, 2.0)
+"""The ground sample distance moves a scale within these bounds only: metadata lie."""
+
+
+def resized(pixels_chw: NDArray[np.float32], width_px: int, height_px: int) -> NDArray[np.float32]:
+    """Resample bands: area average when shrinking, bilinear when growing.
+
+    Args:
+        pixels_chw: Normalised bands, float32.
+        width_px: Columns of the result.
+        height_px: Rows of the result.
+
+    Returns:
+        New array, shape (C, height_px, width_px), float32; the input itself if the size is unchanged.
+    """
+    if pixels_chw.shape[1:] == (height_px, width_px):
+        return pixels_chw
+    method = cv2.INTER_AREA if height_px * width_px < pixels_chw.shape[1] * pixels_chw.shape[2] else cv2.INTER_LINEAR
+    out_chw = np.empty((len(pixels_chw), height_px, width_px), np.float32)
+    for source_hw, out_hw in zip(pixels_chw, out_chw, strict=True):
+        out_hw[:] = cv2.resize(source_hw, (width_px, height_px), interpolation=method)
+    return out_chw
+
+
+def scales_for(card: Mapping[str, Any], record: SceneRecord) -> tuple[float, ...]:
+    """Working-scale pixels per scene pixel at which a model looks at a scene.
+
+    Instruments the model was trained on are looked at with the training scale; others with the card's default scales. Where both
+    ground sample distances are known and the card names one scale only, it follows them, so that objects keep their size.
+
+    Args:
+        card: Card of the model: ``input_scale``, ``default_scales``, ``training_gsd_m``, ``instruments``.
+        record: The scene.
+
+    Returns:
+        One or several scales.
+    """
+    known = record.instrument in card.get("instruments", ())
+    scales: Sequence[float] = [card["input_scale"]] if known else card.get("default_scales") or [card["input_scale"]]
+    trained_m = card.get("training_gsd_m")
+    if len(scales) == 1 and trained_m and record.gsd_m:
+        ratio = min(max(record.gsd_m / trained_m, _CLOSE[0]), _CLOSE[1])
+        # A few per cent do not matter to the detector, and exact halves resample best.
+        return (float(scales[0]),) if 0.85 < ratio < 1.18 else (float(scales[0]) * ratio,)
+    return tuple(float(scale) for scale in scales)
