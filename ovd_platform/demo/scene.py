@@ -18,7 +18,7 @@ from ovd_platform.demo.spectra import Instrument, instrument
 SUPERSAMPLE = 2
 Theme = Literal["port", "airfield", "coast", "town", "country", "industry"]
 HELD_OUT_CLASS = "dome building"
-_SMALLEST_PLAN_M = 480.0  # plans of ports and airfields need room; a smaller scene is a window of one
+_SMALLEST_PLAN_M = 480.0  # ports and airfields need room; a smaller scene is a window of such a plan
 _SMALLEST_PX = 4.0  # what is shorter than this cannot be told from noise and is no truth
 
 
@@ -26,18 +26,21 @@ _SMALLEST_PX = 4.0  # what is shorter than this cannot be told from noise and is
 class TruthObject:
     """An object of the rendered world, exactly.
 
-    Attributes:
-        class_name: Its class.
-        corners_scene_xy: Oriented box in scene pixels (four corners), cut to the scene where it reaches out.
-        context: Surroundings in words.
-        odd: True where they are unusual for the class.
-        kind: Sub-type: "tanker".
-        visible_fraction: Share of the box inside the scene, [0, 1].
-        labelled: False for what no label file may hold.
+        Attributes:
+            class_name: Its class.
+    _SMALLEST_PLAN_M = 480.0  # ports and airfields need room; a smaller scene is a window of such a plan
+                tight.
+            oriented_scene_xy: Oriented box along its heading, scene pixels, four corners, not cut.
+            context: Surroundings in words.
+            odd: True where they are unusual for the class.
+            kind: Sub-type: "tanker".
+            visible_fraction: Share of the box inside the scene, [0, 1].
+            labelled: False for what no label file may hold.
     """
 
     class_name: str
     corners_scene_xy: tuple[tuple[float, float], ...]
+    oriented_scene_xy: tuple[tuple[float, float], ...] = ()
     context: str = ""
     odd: bool = False
     kind: str = ""
@@ -221,13 +224,14 @@ def truth_of(site: Site, gsd_m: float, size_px: int) -> list[TruthObject]:
     for placed in site.placed:
         if not placed.model.class_name:
             continue
-        corners, visible = _cut(placed.corners_m / gsd_m, size_px)
+        corners, visible = _cut(placed.outline_m / gsd_m, size_px)
         if visible < 0.35 or float(np.ptp(corners, axis=0).max()) < _SMALLEST_PX:
             continue
         found.append(
             TruthObject(
                 placed.model.class_name,
                 tuple((round(x, 2), round(y, 2)) for x, y in corners.tolist()),
+                tuple((round(x, 2), round(y, 2)) for x, y in (placed.corners_m / gsd_m).tolist()),
                 placed.context,
                 placed.odd,
                 placed.model.kind,

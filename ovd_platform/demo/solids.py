@@ -101,6 +101,13 @@ class Placed:
         """The oriented box's corners, (4, 2), scene frame, metres."""
         return self.to_scene_m(rectangle(*self.model.box_xyxy))
 
+    @property
+    def outline_m(self) -> Points:
+        """Convex outline of what is visible of it (shadows do not count), (N, 2), scene frame, metres."""
+        corners = np.concatenate([part.corners_n2 for part in self.model.parts]).astype(np.float32)
+        hull = cv2.approxPolyDP(cv2.convexHull(corners), 0.12, True).reshape(-1, 2)
+        return self.to_scene_m(hull.astype(np.float64))
+
 
 @dataclass(frozen=True, slots=True)
 class Light:

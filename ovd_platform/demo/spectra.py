@@ -106,7 +106,7 @@ INSTRUMENTS: dict[str, Instrument] = {
     )
 }
 
-# name: reflectance in percent at the knots, of what it is mixed with, texture (fine, middle, coarse), backscatter in dB (co, cross)
+# name: reflectance in percent at the knots, that of what it is mixed with, texture (fine, middle, coarse), backscatter in dB
 _TABLE: dict[str, tuple[str, str, tuple[float, float, float], tuple[float, float]]] = {
     "water": ("5 5.2 4.5 2.2 1.5 0.8 0.6", "5.5 6.4 6 2.8 1.8 0.9 0.7", (0.05, 0.06, 0.09), (-21.0, -29.0)),
     "shallows": ("7 9 10 4.5 3 1.2 0.8", "8 11 13 7 4 2 1", (0.05, 0.09, 0.12), (-20.0, -28.0)),

@@ -219,7 +219,12 @@ def _labels(file_name: str, truth: list[TruthObject], frame: GroundFrame) -> dic
         {
             "type": "Feature",
             "geometry": {"type": "Polygon", "coordinates": [ring]},
-            "properties": {"scene": file_name, "class": item.class_name, "corners_px": item.corners_scene_xy},
+            "properties": {
+                "scene": file_name,
+                "class": item.class_name,
+                "corners_px": item.corners_scene_xy,
+                "oriented_px": item.oriented_scene_xy,
+            },
         }
         for item, ring in zip(kept, rings, strict=True)
     ]

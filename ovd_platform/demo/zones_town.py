@@ -179,12 +179,12 @@ def domes(site: Site, count: int) -> int:
     """
     rng = site.fixed
     found = 0
-    for _ in range(count * 60):
+    for _ in range(count * 200):
         if found == count:
             break
         model = dome_building(rng)
         uv = (rng.uniform(-0.6, 0.6) * site.size_m, rng.uniform(-0.6, 0.6) * site.size_m)
-        if site.add(model, uv, float(rng.uniform(0, 1.57)), "on open ground", surface="open", gap_m=5) is None:
+        if site.add(model, uv, float(rng.uniform(0, 1.57)), "on open ground", surface="open", gap_m=4) is None:
             continue
         reach = model.box_xyxy[2] + rng.uniform(2, 5)
         site.ground.fill(

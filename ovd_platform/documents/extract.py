@@ -27,7 +27,7 @@ from ovd_platform.documents.pair_images import write_image
 from ovd_platform.documents.rasters import decode_placement, render_box
 from ovd_platform.documents.recognition import Recogniser, recognised_callouts, recognised_page
 from ovd_platform.documents.trust import confidence, evidence
-from ovd_platform.documents.words import FigureWords, page_words
+from ovd_platform.documents.words import FigureWords, joined_fragments, page_words, spoken_boxes
 from ovd_platform.errors import InputError, UnreadableDocumentError
 from ovd_platform.records.pair import Pair
 from ovd_platform.stores.home import content_hash, file_hash
@@ -125,15 +125,18 @@ def _read(document: Any, reading: _Reading) -> None:
         figures, dropped = page_figures(layout, repeated)
         reading.dropped.update(dropped)
         found.append((layout, figures))
-        votes += side_votes([figure.box for figure in figures], layout.captions)
+        votes += side_votes(spoken_boxes(layout, figures), layout.captions)
     habit = float((votes[0] - votes[1]) / (votes.sum() + 2))
-    columns = text_columns([line for layout in layouts[:8] for line in layout.lines])
+    columns = text_columns(text)
     about, language = remote_sensing_share(everything), guess_language(everything[:20_000])
     for layout, figures in found:
         if reading.late:
             reading.failed.append(f"page {layout.page + 1} and later: time ran out")
             return
         words = page_words(layout, figures, text, habit, columns)
+        whole = joined_fragments(figures, words)
+        if len(whole) != len(figures):
+            figures, words = whole, page_words(layout, whole, text, habit, columns)
         for figure, of_figure in _worth_keeping(layout, figures, words, reading):
             _add_pair(document, figure, of_figure, reading, about, language)
 

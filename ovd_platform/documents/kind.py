@@ -101,7 +101,7 @@ def _is_drawn(statistics: ImageStatistics) -> bool:
 def _overhead_score(statistics: ImageStatistics, caption: str, nearby: str, remote_sensing: float) -> tuple[float, str]:
     """Positive for a view from above, negative for a photograph; about -3 to 3."""
     looks = 0.35
-    looks -= 2.5 * max(0.0, statistics.saturation - 0.16) / 0.1 * 0.4
+    looks -= min(1.0, 10 * max(0.0, statistics.saturation - 0.16))
     looks -= 0.4 * max(0.0, statistics.tilt - 1.0)
     looks -= 0.3 if statistics.contrast > 0.3 else 0.0
     words = 0.0

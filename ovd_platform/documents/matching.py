@@ -7,11 +7,12 @@ import numpy as np
 
 from ovd_platform.documents.captions import Caption, PartCaption
 from ovd_platform.documents.page_boxes import Box, centre, gap_x, gap_y, union_box, x_overlap, y_overlap
-from ovd_platform.documents.page_text import TextLine
+from ovd_platform.documents.page_text import Paragraph, TextLine
 
 _FAR = 1e4
 _REACH_PT = 72.0
 _PANEL_GAP_PT = 60.0
+_COLUMN_LETTERS = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def _cost(box: Box, caption: Caption, habit: float, columns: Sequence[tuple[floa
 
 
 def _same_column(box: Box, words: Box, columns: Sequence[tuple[float, float]]) -> bool:
-    """Whether the first column (that of most lines) that holds the words also holds the middle of the figure."""
+    """Whether the first column (that of most letters) that holds the words also holds the middle of the figure."""
     holding = [column for column in columns if column[0] - 4 <= words[0] and words[2] <= column[1] + 4]
     if not holding:
         return False
@@ -120,23 +121,24 @@ def _same_column(box: Box, words: Box, columns: Sequence[tuple[float, float]]) -
     return left <= centre(box)[0] <= right
 
 
-def text_columns(lines: Sequence[TextLine]) -> list[tuple[float, float]]:
-    """Left and right of the columns that long lines stand in, most lines first; two lines make a column.
+def text_columns(text: Sequence[Paragraph]) -> list[tuple[float, float]]:
+    """Left and right of the columns that paragraphs stand in, those with most letters first.
 
     Args:
-        lines: Of one page, or of several of one layout.
+        text: Paragraphs of one page, or of several of one layout.
     """
     columns: list[tuple[float, float, int]] = []
-    for line in sorted((line for line in lines if len(line.text.split()) >= 7), key=lambda line: line.box[2] - line.box[0]):
-        left, right = line.box[0], line.box[2]
+    for paragraph in text:
+        left, right, letters = paragraph.box[0], paragraph.box[2], len(paragraph.text)
+        if letters < _COLUMN_LETTERS:
+            continue
         for index, (low, high, count) in enumerate(columns):
-            common = min(high, right) - max(low, left)
-            if common > 0.8 * (high - low) and right - left < 1.5 * (high - low):
-                columns[index] = (min(low, left), max(high, right), count + 1)
+            if abs(left - low) < 8 and abs(right - high) < 0.15 * (high - low):
+                columns[index] = (min(low, left), max(high, right), count + letters)
                 break
         else:
-            columns.append((left, right, 1))
-    return [(low, high) for low, high, count in sorted(columns, key=lambda column: -column[2]) if count >= 2]
+            columns.append((left, right, letters))
+    return [(low, high) for low, high, _ in sorted(columns, key=lambda column: -column[2])]
 
 
 def _parted(box: Box, caption: Caption, body: Sequence[TextLine], side: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ovd_platform.documents.captions import Caption, PartCaption, mention_pattern, part_captions, split_parts
-from ovd_platform.documents.matching import Match, match_captions, own_part, text_columns
+from ovd_platform.documents.matching import Match, match_captions, own_part, reading_order, text_columns
 from ovd_platform.documents.page_boxes import Box, covered_fraction, union_box, x_overlap
 from ovd_platform.documents.page_layout import Figure, PageLayout
 from ovd_platform.documents.page_text import Paragraph
@@ -69,9 +69,40 @@ def page_words(
     ]
     boxes = [figure.box for figure in figures]
     matches = match_captions(
-        _with_parts(boxes, parts), layout.captions, body, habit=habit, columns=[*text_columns(body), *columns]
+        _with_parts(boxes, parts), layout.captions, body, habit=habit, columns=[*text_columns(layout.paragraphs), *columns]
     )
     return [_words(figure, match, layout, parts, boxes, text) for figure, match in zip(figures, matches, strict=True)]
+
+
+def joined_fragments(figures: Sequence[Figure], words: Sequence[FigureWords]) -> list[Figure]:
+    """Drawn figures that share one caption and have no words of their own are pieces of one drawing: join them.
+
+    Args:
+        figures: Of one page.
+        words: Their words, in the same order.
+
+    Returns:
+        New list; the same figures if there is nothing to join.
+    """
+    groups: dict[int, list[Figure]] = {}
+    result: list[Figure] = []
+    for figure, of_figure in zip(figures, words, strict=True):
+        caption = of_figure.match.caption
+        if figure.placement is None and of_figure.shared and caption is not None:
+            groups.setdefault(caption, []).append(figure)
+        else:
+            result.append(figure)
+    for members in groups.values():
+        whole = Figure(members[0].page, union_box(member.box for member in members), None)
+        whole.callouts = [line for member in members for line in member.callouts]
+        whole.marks = [mark for member in members for mark in member.marks]
+        result.append(whole)
+    return [result[index] for index in reading_order([figure.box for figure in result])]
+
+
+def spoken_boxes(layout: PageLayout, figures: Sequence[Figure]) -> list[Box]:
+    """Boxes of the figures of a page, each with the "(a) ..." line at it."""
+    return _with_parts([figure.box for figure in figures], part_captions(layout.lines))
 
 
 def _with_parts(boxes: Sequence[Box], parts: Sequence[PartCaption]) -> list[Box]:

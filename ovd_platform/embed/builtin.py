@@ -50,7 +50,7 @@ class BuiltinEncoder:
             backbone_state: State of a backbone with visual head.
             clip_state: State of a domain CLIP trained on that backbone, or None.
             version: Name of the pair; by default a hash of both.
-            precision: ``auto`` computes in bfloat16 where the CPU does so natively (1.4 times as fast; cosine to float32 above 0.999).
+            precision: ``auto`` computes in bfloat16 where the CPU does so natively (1.4 times as fast).
 
         Raises:
             DataError: If the states are no models, or do not belong together.
@@ -93,7 +93,8 @@ class BuiltinEncoder:
         return _pool4(visual), None if language is None else _pool4(language)
 
     def embed_images(
-        self, images: Sequence[tuple[NDArray[Any], NDArray[np.bool_] | None, InstrumentProfile | None, Sequence[BandKey] | None]]
+        self,
+        images: Sequence[tuple[NDArray[Any], NDArray[np.bool_] | None, InstrumentProfile | None, Sequence[BandKey] | None]],
     ) -> FloatArray:
         """Visual vectors of whole chips; see `Encoder`."""
         out = np.zeros((len(images), self.dim), dtype=np.float32)

@@ -25,7 +25,9 @@ _MAX_SIDE_PX = 4096.0
 _BATCH = 128
 
 
-def crop_squares(boxes_n4: NDArray[np.float32], context: float = CONTEXT, min_side_px: float = MIN_SIDE_PX) -> NDArray[np.float32]:
+def crop_squares(
+    boxes_n4: NDArray[np.float32], context: float = CONTEXT, min_side_px: float = MIN_SIDE_PX
+) -> NDArray[np.float32]:
     """Squares around boxes that show an object with a little of its surroundings.
 
     Args:

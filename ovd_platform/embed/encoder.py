@@ -65,8 +65,8 @@ class Encoder(Protocol):
         """Visual vectors of whole example chips.
 
         Args:
-            images: Source pixels (C, H, W), mask (H, W) or None, profile or None (uint8 and floats in [0, 1] only), what each band
-                is or None (three bands are red, green, blue; others unknown).
+            images: Source pixels (C, H, W), mask (H, W) or None, profile or None (uint8 and floats in [0, 1] only), what each
+                band is or None (three bands are red, green, blue; others unknown).
 
         Returns:
             Unit vectors, shape (N, D), float32.

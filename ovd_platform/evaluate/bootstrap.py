@@ -61,6 +61,41 @@ def share_figure(part_s: FloatArray, whole_s: FloatArray) -> Callable[[FloatArra
     return share
 
 
+def wilson_interval(true: float, total: float, z: float = 1.959964) -> tuple[float, float] | None:
+    """Binomial interval of a share (Wilson 1927); None without trials.
+
+    It knows nothing of scenes that resemble each other, so it is used only where resampling says nothing.
+    """
+    if total <= 0:
+        return None
+    share = true / total
+    scale = 1 + z * z / total
+    middle = (share + z * z / (2 * total)) / scale
+    half = z * float(np.sqrt(share * (1 - share) / total + z * z / (4 * total * total))) / scale
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def with_binomial(estimate: dict[str, Any], true: float, total: float) -> dict[str, Any]:
+    """The estimate of a share, with a binomial interval where resampling gave none or one of no width.
+
+    All of three objects found in every scene is no proof of a recall of one, but every replicate says so.
+
+    Args:
+        estimate: Made by `Replicates.measure`.
+        true: Objects found (or answers right).
+        total: Objects (or answers).
+
+    Returns:
+        New mapping; ``how`` is ``binomial`` where the interval was replaced.
+    """
+    if estimate["low"] is not None and estimate["low"] < estimate["high"]:
+        return dict(estimate)
+    bounds = wilson_interval(true, total)
+    if bounds is None:
+        return dict(estimate)
+    return {**estimate, "low": plain(bounds[0]), "high": plain(bounds[1]), "how": "binomial"}
+
+
 class Replicates:
     """Measures figures with intervals and keeps the replicates, so that a later evaluation can be compared in pairs.
 

@@ -82,17 +82,6 @@ def brier_score(probability_n: NDArray[Any], true_n: NDArray[Any]) -> float:
     return float((gaps**2).mean()) if gaps.size else float("nan")
 
 
-def wilson_interval(true: float, total: float, z: float = 1.959964) -> tuple[float, float] | None:
-    """Binomial interval of a share (Wilson 1927); None without trials. Used where scenes are too few to resample."""
-    if total <= 0:
-        return None
-    share = true / total
-    scale = 1 + z * z / total
-    middle = (share + z * z / (2 * total)) / scale
-    half = z * float(np.sqrt(share * (1 - share) / total + z * z / (4 * total * total))) / scale
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def table_rows(table: Sequence[ReliabilityBin]) -> list[dict[str, float | None]]:
     """Plain rows for the statistics file."""
     return [

@@ -60,7 +60,8 @@ def require_comparable(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
         if left != right:
             names = (_walk(a, ["header", "release"]), _walk(b, ["header", "release"]))
             raise InputError(
-                f"Cannot compare release {names[0]} with {names[1]}: expected the same {what}, got {left} and {right}. Evaluate both on the same scenes, labels and seed."
+                f"Cannot compare release {names[0]} with {names[1]}: expected the same {what}, got {left} and "
+                f"{right}. Evaluate both on the same scenes, labels and seed."
             )
 
 
@@ -75,8 +76,9 @@ def compare_stats(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         b: Statistics of the other.
 
     Returns:
-        JSON-ready mapping: ``figures`` by path with ``a``, ``b``, ``difference``, ``low``, ``high`` and ``verdict`` (``better``,
-        ``worse`` or ``open``: the interval holds zero, or there is none). Smaller is better for calibration errors.
+        JSON-ready mapping: ``figures`` by path with ``a``, ``b``, ``difference``, ``low``, ``high`` and ``verdict``
+        (``better``, ``worse`` or ``open``: the interval holds zero, has no width, or is absent). Smaller is better
+        for calibration errors.
 
     Raises:
         InputError: If the evaluations are not comparable.
@@ -108,9 +110,11 @@ def _difference(
     bounds = interval(gaps)
     sign = -1.0 if path.endswith("ece") else 1.0
     verdict = "open"
-    if bounds is not None and bounds[0] > 0:
+    if bounds is None or bounds[0] == bounds[1]:
+        verdict = "open"  # every draw agrees: too few objects to tell, not certainty
+    elif bounds[0] > 0:
         verdict = "better" if sign > 0 else "worse"
-    elif bounds is not None and bounds[1] < 0:
+    elif bounds[1] < 0:
         verdict = "worse" if sign > 0 else "better"
     return {
         "a": a,

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ovd_platform.evaluate.bootstrap import FloatArray, Replicates, plain, share_figure
+from ovd_platform.evaluate.bootstrap import FloatArray, Replicates, plain, share_figure, wilson_interval, with_binomial
 from ovd_platform.evaluate.calibration import (
     brier_score,
     expected_calibration_error,
     reliability_bins,
     table_rows,
-    wilson_interval,
 )
 from ovd_platform.evaluate.coco import evaluate_coco
 from ovd_platform.evaluate.froc import RATES, Exposure, froc_curve, is_resolved, recall_at_rates, thinned
@@ -167,7 +166,7 @@ def _froc_unit(
 
     estimates = dict(zip(paths, over_scenes.measure_many(paths, figures), strict=True))
     per_class = {
-        name: {rate: estimates[f"froc.{unit}.per_class.{name}.{rate}"] for rate in RATE_NAMES}
+        name: {rate: _recall_row(estimates[f"froc.{unit}.per_class.{name}.{rate}"], ranking) for rate in RATE_NAMES}
         | {"objects": int(ranking.truth_s.sum()), "curve": thinned(froc_curve(ranking, ground_s))}
         for name, ranking in zip(names, rankings, strict=True)
     }
@@ -178,6 +177,12 @@ def _froc_unit(
         "mean": {rate: estimates[f"froc.{unit}.mean.{rate}"] for rate in RATE_NAMES},
         "per_class": per_class,
     }
+
+
+def _recall_row(estimate: dict[str, Any], ranking: Ranking) -> dict[str, Any]:
+    """A recall with an interval that has a width."""
+    objects = float(ranking.truth_s.sum())
+    return with_binomial(estimate, (estimate["value"] or 0.0) * objects, objects)
 
 
 def _operating_section(
@@ -205,7 +210,11 @@ def _operating_section(
             "accepted": int(all_s.sum()),
             "false_alarms": int((all_s - true_s).sum()),
             "recall": row,
-            "precision": over_scenes.measure(f"operating.per_class.{name}.precision", share_figure(true_s, all_s)),
+            "precision": with_binomial(
+                over_scenes.measure(f"operating.per_class.{name}.precision", share_figure(true_s, all_s)),
+                true_s.sum(),
+                all_s.sum(),
+            ),
         }
     for label, low, high in SIZE_BINS_PX:
         size = [np.sqrt(scene.truth_areas_k) for scene in scenes]
@@ -228,7 +237,7 @@ def _share_row(over_scenes: Replicates, path: str, wanted: list[BoolArray], foun
     found_s = np.asarray([float((w & f).sum()) for w, f in zip(wanted, found_k, strict=True)])
     all_s = np.asarray([float(w.sum()) for w in wanted])
     estimate: dict[str, Any] = over_scenes.measure(path, share_figure(found_s, all_s))
-    return estimate | {"objects": int(all_s.sum())}
+    return with_binomial(estimate, found_s.sum(), all_s.sum()) | {"objects": int(all_s.sum())}
 
 
 def _context_rows(

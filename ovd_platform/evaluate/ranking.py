@@ -52,7 +52,7 @@ def rank(scenes: Sequence[SceneBoxes], matches: Sequence[Matches]) -> Ranking:
 
 def rank_at_ious(scenes: Sequence[SceneBoxes], ious: Sequence[float] = COCO_IOUS) -> list[Ranking]:
     """One ranking an IoU threshold, IoU only (COCO's rule), for `average_precision` under scene weights."""
-    rules = [MatchRules(iou=iou, centre_below_px=0.0) for iou in ious]
+    rules = [MatchRules(iou=iou, centre_below_px=0.0, ignore_share=iou) for iou in ious]
     pairs = [candidate_pairs(scene, rules[0]) for scene in scenes] if rules else []
     return [rank(scenes, [match_scene(s, rule, p) for s, p in zip(scenes, pairs, strict=True)]) for rule in rules]
 

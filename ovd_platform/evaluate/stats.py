@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ovd_platform.evaluate.bootstrap import FloatArray, Replicates, plain
+from ovd_platform.evaluate.bootstrap import FloatArray, Replicates, plain, with_binomial
 from ovd_platform.evaluate.detection_figures import detection_sections
 from ovd_platform.evaluate.duplicates import per_thousand, seam_duplicates
 from ovd_platform.evaluate.froc import Exposure, scene_exposure
@@ -91,7 +91,7 @@ def _header(
         flat = len(exposures) - len(km2)
         notes.append(f"{flat} of {len(exposures)} scenes have no ground scale: their false alarms are per megapixel.")
     if len(exposures) < 2:
-        notes.append("One scene: intervals over scenes cannot be stated.")
+        notes.append("One scene: intervals are binomial or absent, because scenes cannot be resampled.")
     return {
         "release": given.release,
         "versions": dict(sorted(given.versions.items())),
@@ -154,8 +154,9 @@ def _proposal_section(given: EvaluationInput, over_scenes: Replicates, rules: Ma
         estimates = over_scenes.measure_many(
             [f"proposals.recall.{name}.at_{n}" for n in BUDGETS], partial(_recall_of_size, strict, (low, high))
         )
-        curves[name] = {f"at_{n}": estimate for n, estimate in zip(BUDGETS, estimates, strict=True)}
-        curves[name]["objects"] = int(((strict.size_k >= low) & (strict.size_k < high)).sum())
+        objects = int(((strict.size_k >= low) & (strict.size_k < high)).sum())
+        rows = [with_binomial(estimate, (estimate["value"] or 0.0) * objects, objects) for estimate in estimates]
+        curves[name] = {f"at_{n}": row for n, row in zip(BUDGETS, rows, strict=True)} | {"objects": objects}
     ranking = rank(boxes, [match_scene(b, rules) for b in boxes])
     near = recall_at_budgets(lenient, BUDGETS)
     return {

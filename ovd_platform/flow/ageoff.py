@@ -60,11 +60,14 @@ def age_off_scene(ws: Workspace, record: SceneRecord, *, dry_run: bool = True) -
     if output is None or output.inputs["scene"] != record.version:
         raise StaleError(f"Cannot age off {record.scene_id}: expected a verified archive of version {record.version}. Run `ovd run`.")
     path = output.folder / f"{record.scene_id}.ovdx"
+    entry = ws.scene_entry(record.modality, record.scene_id)
+    if not dry_run:
+        # Named before anything is deleted: whatever dies in between, the scene stays readable from its archive.
+        write_json(ws.scene_path(record.modality, record.scene_id), {**entry, "archive": str(path)})
     report = age_off(record.uri, path, dry_run=dry_run)
     size = f"{report.freed_bytes / 1e6:.1f} MB"
     if dry_run:
         return f"would delete {record.uri} ({size}); archive {path} verified"
-    entry = ws.scene_entry(record.modality, record.scene_id)
     write_json(ws.scene_path(record.modality, record.scene_id), {**entry, "state": "aged_off", "archive": str(path)})
     VectorTables(ws.home.tables).mark_uri(record.scene_id, str(path))
     return f"deleted {record.uri} ({size}); readable and searchable from {path}"

@@ -29,7 +29,9 @@ def open_registered(ws: Workspace, modality: str, scene_id: str) -> "Scene":
     from ovd_platform.raster.scene import open_scene
 
     entry = ws.scene_entry(modality, scene_id)
-    uri = entry["archive"] if entry["state"] == "aged_off" else entry["record"]["uri"]
+    uri = entry["record"]["uri"]
+    if entry["archive"] and not all(Path(part).exists() for part in uri.split("|")):
+        uri = entry["archive"]
     return open_scene(uri, scene_id=scene_id, version=entry["record"]["version"])
 
 

@@ -76,13 +76,13 @@ class ChipShard:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 count = sum(name.startswith("pixels_") for name in stored.files)
-                groups = tuple(
-                    ChipGroup(tuple(_text_key(str(text)) for text in stored[f"keys_{i}"]), stored[f"pixels_{i}"], stored[f"scene_{i}"])
-                    for i in range(count)
-                )
+                keys = [tuple(_text_key(str(text)) for text in stored[f"keys_{i}"]) for i in range(count)]
+                groups = tuple(ChipGroup(keys[i], stored[f"pixels_{i}"], stored[f"scene_{i}"]) for i in range(count))
                 return cls(groups, tuple(str(one) for one in stored["scene_ids"]))
         except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"Cannot read chips {path}: expected a shard written by this platform, got {error}. Sample again.") from error
+            raise DataError(
+                f"Cannot read chips {path}: expected a shard written by this platform, got {error}. Sample again."
+            ) from error
 
     def split(self, fraction: float = 0.1) -> tuple[Self, Self]:
         """Training and held-out chips; whole scenes where there are at least four, else every k-th chip.
@@ -130,10 +130,14 @@ def sample_chips(
         pixels += chips
         owners += [number] * len(chips)
     groups = tuple(
-        ChipGroup(keys, np.stack(pixels), np.array(owners, dtype=np.int32)) for keys, (pixels, owners) in gathered.items() if pixels
+        ChipGroup(keys, np.stack(pixels), np.array(owners, dtype=np.int32))
+        for keys, (pixels, owners) in gathered.items()
+        if pixels
     )
     if not groups:
-        raise InputError(f"Cannot sample chips from {len(scenes)} scenes: expected valid pixels, found none. Check nodata values.")
+        raise InputError(
+            f"Cannot sample chips from {len(scenes)} scenes: expected valid pixels, found none. Check the nodata values."
+        )
     return ChipShard(groups, tuple(scene.record.scene_id for scene, _ in scenes))
 
 

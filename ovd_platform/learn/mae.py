@@ -2,8 +2,8 @@
 
 Belongs here: the training of the backbone. Does not belong here: the network (models.mae), sampling (learn.chips).
 
-Command: `ovd train backbone`. On one CPU core about 180 chips a second; two minutes bring the held-out error of a fresh backbone from
-1.0 (the patch mean) to about 0.8 on 50 cm imagery, twenty minutes further down; the same code serves SAR.
+Command: `ovd train backbone`. On one CPU core about 180 chips a second; the loss is in units of a patch's own variance (1 is
+"predicts the patch mean"). The same code serves SAR.
 """
 
 import logging

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class ProposerRecipe:
     weight_decay: float = 0.02
     warmup_fraction: float = 0.1
     ema_decay: float = 0.998
-    config: LightDetectorConfig = LightDetectorConfig()
+    config: LightDetectorConfig = field(default_factory=LightDetectorConfig)
 
 
 def choose_input_scale(boxes: Sequence[NDArray[np.floating]]) -> float:
@@ -92,7 +92,6 @@ def train_proposer(
 ) -> Trained:
     """Train the class-agnostic detector on labelled scenes.
 
-    Twelve minutes on one core with bfloat16 instructions, 48 scenes of the Airbus aircraft sample: see docs for the scores reached.
     Scenes without an entry in ``boxes`` are not used; an empty entry marks a scene of pure background.
 
     Args:
@@ -122,8 +121,8 @@ def train_proposer(
     labelled = labelled_scenes(scenes, boxes, difficult)
     if not any(len(item.boxes_n4) for item in labelled):
         raise InputError(
-            f"Cannot train a proposer on {len(scenes)} scenes: expected at least one labelled object, got none. Import labels, or use "
-            "the starter weights."
+            f"Cannot train a proposer on {len(scenes)} scenes: expected at least one labelled object, got none. "
+            "Import labels, or use the starter weights."
         )
     scale = input_scale or choose_input_scale([item.boxes_n4 for item in labelled])
     rng = np.random.default_rng(seed)
@@ -131,7 +130,9 @@ def train_proposer(
     counts = tuple(sorted({len(item.scene.record.bands) for item in labelled} | {1, 3, 4}))
     sampler = CropSampler(regions, recipe.crop_px)
     identity = hashlib.sha256(
-        json.dumps([asdict(recipe), minutes, steps, seed, scale, sorted(item.scene.record.scene_id for item in labelled)]).encode()
+        json.dumps(
+            [asdict(recipe), minutes, steps, seed, scale, sorted(item.scene.record.scene_id for item in labelled)]
+        ).encode()
     ).hexdigest()
     run = _Run(recipe, counts, seed, init_state, rng, identity)
     run.resume(checkpoint_dir)
@@ -212,7 +213,8 @@ class _Run:
 
     def _one_step(self, sampler: CropSampler, reduced: bool) -> None:
         crops = sampler.batch(self.recipe.batch, self.rng)
-        pixels_bchw = torch.from_numpy(np.stack([crop.pixels_chw for crop in crops])).contiguous(memory_format=torch.channels_last)
+        stacked = torch.from_numpy(np.stack([crop.pixels_chw for crop in crops]))
+        pixels_bchw = stacked.contiguous(memory_format=torch.channels_last)
         targets = paint_targets([crop.boxes_n4 for crop in crops], [crop.ignored_n4 for crop in crops], self.recipe.crop_px)
         with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
             maps = self.model(pixels_bchw)

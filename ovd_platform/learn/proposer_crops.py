@@ -81,7 +81,11 @@ def labelled_scenes(
 
 
 def load_regions(
-    labelled: Sequence[LabelledScene], scale: float, memory_bytes: int, rng: np.random.Generator, progress: Progress | None = None
+    labelled: Sequence[LabelledScene],
+    scale: float,
+    memory_bytes: int,
+    rng: np.random.Generator,
+    progress: Progress | None = None,
 ) -> list[Region]:
     """Hold the labelled ground in memory: whole scenes if they fit, else blocks sampled around objects and at random.
 
@@ -133,7 +137,8 @@ def _read_region(item: LabelledScene, window: Window, scale: float) -> Region:
     step = max(1, round(_BLOCK_PX / scale))
     for row in range(0, window.height_px, step):
         for col in range(0, window.width_px, step):
-            block = Window(window.col_px + col, window.row_px + row, min(step, window.width_px - col), min(step, window.height_px - row))
+            size = min(step, window.width_px - col), min(step, window.height_px - row)
+            block = Window(window.col_px + col, window.row_px + row, *size)
             chip = item.scene.read(block)
             x0, y0 = round(col * scale), round(row * scale)
             x1, y1 = min(width, round((col + block.width_px) * scale)), min(height, round((row + block.height_px) * scale))
@@ -242,12 +247,14 @@ def _turned(
     """One of the eight symmetries of the square, pixels and boxes alike."""
     flip, swap, upside = rng.integers(0, 2, 3)
     if flip:
-        pixels_chw, boxes_n4 = pixels_chw[:, :, ::-1], np.stack(
-            [side - boxes_n4[:, 2], boxes_n4[:, 1], side - boxes_n4[:, 0], boxes_n4[:, 3]], 1
+        pixels_chw, boxes_n4 = (
+            pixels_chw[:, :, ::-1],
+            np.stack([side - boxes_n4[:, 2], boxes_n4[:, 1], side - boxes_n4[:, 0], boxes_n4[:, 3]], 1),
         )
     if upside:
-        pixels_chw, boxes_n4 = pixels_chw[:, ::-1], np.stack(
-            [boxes_n4[:, 0], side - boxes_n4[:, 3], boxes_n4[:, 2], side - boxes_n4[:, 1]], 1
+        pixels_chw, boxes_n4 = (
+            pixels_chw[:, ::-1],
+            np.stack([boxes_n4[:, 0], side - boxes_n4[:, 3], boxes_n4[:, 2], side - boxes_n4[:, 1]], 1),
         )
     if swap:
         pixels_chw, boxes_n4 = pixels_chw.transpose(0, 2, 1), boxes_n4[:, [1, 0, 3, 2]]

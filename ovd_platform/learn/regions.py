@@ -1,11 +1,11 @@
 """Recipe: the visual embedding as a metric - labelled objects of a class together, everything else apart.
 
-Belongs here: region crops of labels and background, the supervised contrastive training (Khosla et al. 2020), its k-NN score. Does not
-belong here: pretraining (mae), words (clip).
+Belongs here: region crops of labels and background, the supervised contrastive training (Khosla et al. 2020), its k-NN score.
+Does not belong here: pretraining (mae), words (clip).
 
-Each crop is seen in two random views. Labelled objects attract all objects of their class; background and objects nobody named attract
-only their own other view (Chen et al. 2020), so nothing about the background is learned as a class. Command: `ovd train backbone`; two
-minutes on one CPU core make about 100 steps of 64 crops.
+Each crop is seen in two random views. Labelled objects attract all objects of their class; background and objects nobody named
+attract only their own other view (Chen et al. 2020), so nothing about the background is learned as a class. Command:
+`ovd train backbone`.
 """
 
 import logging
@@ -78,7 +78,7 @@ def gather_regions(
 
     Args:
         scenes: Open scenes with their profiles.
-        annotations: Labels of these scenes; points and labels of other scenes are skipped, ``difficult`` ones are no background either.
+        annotations: Labels of these scenes; points and other scenes' labels are skipped; ``difficult`` ones are no background.
         background_per_scene: Background crops wanted from each scene, at least; as many as objects where there are more.
         seed: Of every choice.
 
@@ -92,8 +92,9 @@ def gather_regions(
     parts: dict[Keys, list[RegionGroup]] = {}
     for number, (scene, profile) in enumerate(scenes):
         rng = np.random.default_rng([seed, number])
-        boxes_n4, label_n = _labelled_boxes(by_scene.get(scene.record.scene_id, []), classes, rng)
-        every = np.array([one.box_scene_xyxy for one in by_scene.get(scene.record.scene_id, [])], dtype=np.float32).reshape(-1, 4)
+        labels_here = by_scene.get(scene.record.scene_id, [])
+        boxes_n4, label_n = _labelled_boxes(labels_here, classes, rng)
+        every = np.array([one.box_scene_xyxy for one in labels_here], dtype=np.float32).reshape(-1, 4)
         wanted = max(background_per_scene, min(len(boxes_n4), 2 * background_per_scene))
         background = sample_background(scene, profile, every, wanted, rng)
         boxes = np.concatenate([boxes_n4, background])
@@ -161,7 +162,7 @@ def train_regions(
     """Train backbone and visual head on labelled boxes and background; see the module.
 
     Args:
-        scenes: Open scenes of one modality with their profiles; where there are five or more with labels, every fifth is only measured.
+        scenes: Open scenes of one modality with their profiles; of five or more with labels every fifth is only measured.
         annotations: Their labels; class "" is an object nobody named.
         state: Backbone state to start from.
         minutes: Wall clock, or None.
@@ -172,7 +173,7 @@ def train_regions(
         progress: Called with (done, total, what).
 
     Returns:
-        State with ``backbone.*`` and ``visual_head.*`` (the decoder is passed through); card with k-NN accuracies before and after.
+        State with ``backbone.*`` and ``visual_head.*`` (the decoder is passed through); card with k-NN scores before and after.
 
     Raises:
         InputError: If no region could be cut out.
@@ -196,7 +197,7 @@ def train_on_regions(
 ) -> Trained:
     """`train_regions` on crops that were already gathered."""
     if not groups:
-        raise InputError("Cannot train the visual embedding: expected regions, got none. Give scenes with labels or valid pixels.")
+        raise InputError("Cannot train the visual embedding: expected regions, got none. Give scenes with valid pixels.")
     torch.manual_seed(seed)
     model = RegionModel.from_state(state)
     held_scenes = _held_out(groups)
@@ -219,13 +220,15 @@ def train_on_regions(
     size = sum(len(group.label_n) for group in groups)
     facts = fit(
         model, loss_of, budget=Budget(minutes, steps), rate=5e-4, seed=seed, what="visual embedding",
-        fingerprint=f"regions|{state_version(dict(state))}|{size}|{list(classes)}", checkpoint_dir=checkpoint_dir, progress=progress,
+        fingerprint=f"regions|{state_version(dict(state))}|{size}|{list(classes)}",
+        checkpoint_dir=checkpoint_dir, progress=progress,
     )  # fmt: skip
     scores = {f"{name}_before": value for name, value in before.items()} | knn_scores(model, training, held)
     logger.info("Visual embedding: %s", scores)
     passed = {name: t.half() if t.is_floating_point() else t for name, t in state.items() if name.startswith("decoder_")}
     recipe = {"kind": "regions", "seed": seed, "minutes": minutes, "steps": steps, "temperature": _TEMPERATURE, "batch": _BATCH}
-    card = {"recipe": recipe, "scores": {**scores, "regions": size, "held_out_scenes": len(held_scenes)}, "classes": list(classes), **facts}
+    scores |= {"regions": size, "held_out_scenes": len(held_scenes)}
+    card = {"recipe": recipe, "scores": scores, "classes": list(classes), **facts}
     return Trained({**passed, **half_state(model)}, card)
 
 
@@ -279,8 +282,8 @@ def knn_scores(model: RegionModel, training: Sequence[RegionGroup], held: Sequen
         k: Neighbours.
 
     Returns:
-        ``knn_object`` (mean of the accuracies on objects and on background), ``knn_class`` (share of named objects whose class wins);
-        empty without held-out crops.
+        ``knn_object`` (mean of the accuracies on objects and on background), ``knn_class`` (share of named objects whose class
+        wins); empty without held-out crops.
     """
     if not training or not held:
         return {}
@@ -296,4 +299,5 @@ def knn_scores(model: RegionModel, training: Sequence[RegionGroup], held: Sequen
     sides = [float(right[side].mean()) for side in (objects, ~objects) if side.any()]
     named = test_label >= 0
     classes = [np.bincount(row[row >= 0], minlength=1).argmax() if (row >= 0).any() else BACKGROUND for row in votes[named]]
-    return {"knn_object": float(np.mean(sides)), "knn_class": float(np.mean(np.array(classes) == test_label[named])) if named.any() else 0.0}
+    scores = {"knn_object": float(np.mean(sides))}
+    return scores | ({"knn_class": float(np.mean(np.array(classes) == test_label[named]))} if named.any() else {})

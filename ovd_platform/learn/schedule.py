@@ -88,7 +88,7 @@ def fit(
     checkpoint_every_s: float = 20.0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train in place: AdamW (Loshchilov & Hutter 2019), cosine rate, clipped gradients, bfloat16 where the CPU computes it natively.
+    """Train in place: AdamW (Loshchilov & Hutter 2019), cosine rate, clipped gradients, bfloat16 where it is native.
 
     Every step draws from a generator seeded by (seed, step): a run that was killed and resumed makes the same steps as one
     that was not.
@@ -106,8 +106,8 @@ def fit(
         progress: Called with (done, total, what).
 
     Returns:
-        ``{"steps", "seconds", "loss_first", "loss_last", "loss_log", "resumed_at_step"}``; losses are means over the tenth of the log
-        at either end.
+        ``{"steps", "seconds", "loss_first", "loss_last", "loss_log", "resumed_at_step"}``; losses are means over the tenth of
+        the log at either end.
     """
     optimiser = torch.optim.AdamW(_parameter_groups(model), lr=rate, betas=(0.9, 0.95))
     path = checkpoint_dir / _CHECKPOINT if checkpoint_dir else None

@@ -2,8 +2,8 @@
 
 Belongs here: the two towers together, the symmetric loss, retrieval recall. Does not belong here: training (learn.clip).
 
-The image branch shares the backbone's first blocks and owns copies of the last ones. The visual vectors of the backbone therefore do
-not depend on any text model, and an encoder computes both vectors at 4/3 of the price of one.
+The image branch shares the backbone's first blocks and owns copies of the last ones. The visual vectors of the backbone
+therefore do not depend on any text model, and an encoder computes both vectors at 4/3 of the price of one.
 """
 
 import copy
@@ -76,8 +76,7 @@ class LanguageBranch(nn.Module):
 
 def encode_images(backbone: MultiBandViT, language: LanguageBranch, images_bchw: Tensor, keys: Sequence[BandKey]) -> Tensor:
     """Unit language vectors of images, shape (B, D)."""
-    _, branch_bpd = backbone(images_bchw, keys, branch=language.branch)
-    vectors_bd: Tensor = language(branch_bpd)
+    vectors_bd: Tensor = language(backbone.branch_tokens(images_bchw, keys, language.branch))
     return vectors_bd
 
 

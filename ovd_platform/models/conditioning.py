@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from ovd_platform.records.scene import SceneRecord
 
-METADATA_FIELDS: tuple[str, ...] = ("sun_elevation", "off_nadir", "incidence", "log_gsd", "season_sin", "season_cos", "hour_sin", "hour_cos")
+METADATA_FIELDS: tuple[str, ...] = (
+    "sun_elevation", "off_nadir", "incidence", "log_gsd", "season_sin", "season_cos", "hour_sin", "hour_cos",
+)  # fmt: skip
 
 
 def metadata_vector(record: SceneRecord) -> tuple[float, ...]:

@@ -4,7 +4,8 @@ Belongs here: the network and the decoding of its maps into boxes. Does not belo
 reading tiles and merging seams (propose/light.py).
 
 Each cell of the stride-4 grid answers three questions: is an object's centre here (heatmap, after Zhou et al. 2019, "Objects as
-Points"), how far are its four edges (after Tian et al. 2019, "FCOS"), and how well will that box fit (quality, the expected IoU).
+Points"), how far are its four edges (after Tian et al. 2019, "FCOS"), and how well will that box fit (quality, the expected
+IoU).
 """
 
 from dataclasses import asdict, dataclass
@@ -151,12 +152,12 @@ class LightDetector(nn.Module):
         nn.init.normal_(self.out.weight, std=0.01)
         with torch.no_grad():
             # Centres are rare (prior 1 %), a fresh box reaches 12 px each way, quality is even.
-            self.out.bias.copy_(torch.tensor([-4.6, 0.0, 0.0, 0.0, 0.0, 0.0]))
+            self.out.bias.copy_(torch.tensor([-4.6, 0.0, 0.0, 0.0, 0.0, 0.0]))  # type: ignore[union-attr]
 
     def fused(self) -> Self:
         """Fold normalisation layers into their convolutions, in place; for inference only, after `eval()`."""
         for module in self.modules():
-            if isinstance(module, _ConvNorm) and isinstance(module[1], nn.BatchNorm2d):
+            if isinstance(module, _ConvNorm) and isinstance(module[0], nn.Conv2d) and isinstance(module[1], nn.BatchNorm2d):
                 module[0] = fuse_conv_bn_eval(module[0], module[1])
                 module[1] = nn.Identity()
         return self

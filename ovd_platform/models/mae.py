@@ -1,6 +1,6 @@
 """Masked autoencoder over any bands (He et al. 2022): most patches are hidden, the encoder sees only the rest.
 
-Belongs here: masking, the light decoder, the loss, reconstructions as pictures. Does not belong here: the training loop (learn.mae).
+Belongs here: masking, the light decoder, the loss, reconstructions as pictures. Does not belong here: training (learn.mae).
 """
 
 from collections.abc import Sequence
@@ -105,7 +105,9 @@ class MaskedAutoencoder(nn.Module):
 
 
 @torch.no_grad()
-def reconstruction_picture(model: MaskedAutoencoder, images_bchw: Tensor, keys: Sequence[BandKey], seed: int = 0) -> NDArray[np.uint8]:
+def reconstruction_picture(
+    model: MaskedAutoencoder, images_bchw: Tensor, keys: Sequence[BandKey], seed: int = 0
+) -> NDArray[np.uint8]:
     """Original | masked | reconstruction of the mean band, one row an image.
 
     Hidden patches get the true patch's mean and spread back (the model predicts normalised patches), as in He et al. 2022.
@@ -128,7 +130,8 @@ def reconstruction_picture(model: MaskedAutoencoder, images_bchw: Tensor, keys: 
     spread = (truth_bpv.var(-1, keepdim=True, unbiased=False) + _FLAT).sqrt()
     guess_bpv = output.mean_bpv * spread + truth_bpv.mean(-1, keepdim=True)
     hidden = output.hidden_bp[:, :, None]
-    panels = [truth_bpv, torch.where(hidden, torch.full_like(truth_bpv, 0.5), truth_bpv), torch.where(hidden, guess_bpv, truth_bpv)]
+    masked_bpv = torch.where(hidden, torch.full_like(truth_bpv, 0.5), truth_bpv)
+    panels = [truth_bpv, masked_bpv, torch.where(hidden, guess_bpv, truth_bpv)]
     pictures = [unpatchify(panel[:, None], patch_px, rows, cols)[:, 0] for panel in panels]
     grey_hw = torch.cat([torch.cat(list(picture), dim=0) for picture in pictures], dim=1)
     grey: NDArray[np.uint8] = (grey_hw.clamp(0, 1) * 255).round().to(torch.uint8).numpy()

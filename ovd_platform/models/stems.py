@@ -1,7 +1,7 @@
 """From any number of bands to tokens: which band a plane is, and how planes become patch tokens.
 
-Belongs here: `band_keys`, `SensorAdapter` (1x1 convolution), `WavelengthPatchEmbed` (native, any band count). Does not belong here:
-normalisation of source values (raster.radiometry) and everything behind the tokens (vit).
+Belongs here: `band_keys`, `SensorAdapter` (1x1 convolution), `WavelengthPatchEmbed` (native, any band count). Does not belong
+here: normalisation of source values (raster.radiometry) and everything behind the tokens (vit).
 """
 
 import math
@@ -158,7 +158,7 @@ class WavelengthPatchEmbed(nn.Module):
         """
         if images_bchw.ndim != 4 or images_bchw.shape[1] != len(keys):
             raise ShapeError(
-                f"Cannot embed images of shape {tuple(images_bchw.shape)}: expected (B, {len(keys)}, H, W) for bands {tuple(keys)}."
+                f"Cannot embed images of shape {tuple(images_bchw.shape)}: expected (B, {len(keys)}, H, W) for {tuple(keys)}."
             )
         scale_cd, shift_cd = self.film(keys).chunk(2, dim=1)
         root = math.sqrt(len(keys))

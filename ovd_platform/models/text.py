@@ -16,7 +16,9 @@ from ovd_platform.models.vit import transformer
 BUCKETS = 4096
 MAX_WORDS = 40
 _PIECES = 24
-_STOP = frozenset("a an the of on in at to and or is are was be by for with from this that its it as near".split())
+_STOP = frozenset(
+    ("a", "an", "the", "of", "on", "in", "at", "to", "and", "or", "is", "are", "was", "be", "by", "for", "with", "from", "this")
+)
 _UNCHANGED = frozenset({"aircraft", "gas", "bus", "canvas", "bias", "debris", "axis", "analysis", "us", "series", "species"})
 
 

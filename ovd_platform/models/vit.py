@@ -69,8 +69,8 @@ class MultiBandViT(nn.Module):
 
         Args:
             config: Its size.
-            stem: ``wavelength`` takes any band count natively; ``adapter`` puts a `SensorAdapter` of ``adapter_bands`` in front and
-                feeds its three planes to the same stem as red, green, blue, so both start from the same weights.
+            stem: ``wavelength`` takes any band count natively; ``adapter`` puts a `SensorAdapter` of ``adapter_bands`` in front
+                and feeds its three planes to the same stem as red, green, blue, so both start from the same weights.
             adapter_bands: Bands of the instrument, for ``stem="adapter"``.
             adapter_init: How the adapter starts.
             metadata: Condition tokens on acquisition metadata (`MetadataFiLM`).
@@ -126,6 +126,13 @@ class MultiBandViT(nn.Module):
                 branch_bpd = tokens_bpd
             tokens_bpd = block(tokens_bpd)
         return self.norm(tokens_bpd), branch_bpd
+
+    def branch_tokens(self, images_bchw: Tensor, keys: Sequence[BandKey], branch: int) -> Tensor:
+        """Tokens in front of block ``branch``, without computing the blocks behind it, shape (B, P, D)."""
+        tokens_bpd = self.embed(images_bchw, keys)
+        for block in list(self.blocks.layers)[:branch]:
+            tokens_bpd = block(tokens_bpd)
+        return tokens_bpd
 
 
 class PoolHead(nn.Module):

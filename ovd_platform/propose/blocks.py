@@ -1,6 +1,7 @@
 """Reading several tiles at once, and giving every box back to the tile that answers for it.
 
-Belongs here: grouping tiles into blocks, and box ownership. Does not belong here: finding boxes; merging at seams (tiles/seams.py).
+Belongs here: grouping tiles into blocks, and box ownership. Does not belong here: finding boxes; merging at seams
+(tiles/seams.py).
 """
 
 from collections.abc import Sequence

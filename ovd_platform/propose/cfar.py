@@ -3,9 +3,10 @@
 Belongs here: intensity, looks, decision, and boxes from exceedances. Does not belong here: compiled kernels and thresholds
 (cfar_kernel.py), anything learned.
 
-The decision is made on log intensity: a pixel is detected where it exceeds the clutter around it by so many decibels that clutter
-alone does so at the stated rate. Clutter is taken as fully developed speckle, gamma distributed with the scene's equivalent number
-of looks; where it is spikier (rough sea, towns) or correlated between pixels, the true rate is higher than the stated one.
+The decision is made on log intensity: a pixel is detected where it exceeds the clutter around it by so many decibels that
+clutter alone does so at the stated rate. Clutter is taken as fully developed speckle, gamma distributed with the scene's
+equivalent number of looks; where it is spikier (rough sea, towns) or correlated between pixels, the true rate is higher than
+the stated one.
 """
 
 import hashlib
@@ -65,7 +66,8 @@ class CfarSettings:
     def __post_init__(self) -> None:
         if not 0 < self.false_alarm_rate < 1 or not 0 <= self.guard_px < self.train_px or not 0 < self.rank <= 1:
             raise InputError(
-                f"Cannot set up CFAR: expected a rate in (0, 1), 0 <= guard_px < train_px and a rank in (0, 1], got {self}. Correct them."
+                f"Cannot set up CFAR: expected a rate in (0, 1), 0 <= guard_px < train_px and a rank in (0, 1], "
+                f"got {self}. Correct them."
             )
 
     @classmethod
@@ -187,7 +189,8 @@ def detect_targets(
 
     def clutter(usable_hw: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         if settings.method == "ca":
-            return ring_means(intensity_hw, usable_hw, settings.guard_px, settings.train_px)
+            mean_hw, number_hw = ring_means(intensity_hw, usable_hw, settings.guard_px, settings.train_px)
+            return np.maximum(mean_hw, np.float32(_FLOOR)), number_hw
         bins = LEVELS_PER_DB * RANGE_DB
         levels_hw, count_hw = ring_orders(level_hw, usable_hw, settings.guard_px, settings.train_px, settings.rank, bins)
         gain = np.float32(np.log(10) / (10 * LEVELS_PER_DB))
@@ -198,7 +201,6 @@ def detect_targets(
     if settings.censor and detected_hw.any():
         clutter_hw, count_hw = clutter(valid_hw & ~detected_hw)
         detected_hw = valid_hw & (intensity_hw > high[count_hw] * clutter_hw) & (count_hw > 0)
-    clutter_hw = np.maximum(clutter_hw, np.float32(_FLOOR))
     grown_hw = valid_hw & (intensity_hw > low[count_hw] * clutter_hw) & (count_hw > 0)
     excess_db_hw = np.full(intensity_hw.shape, -np.inf, np.float32)
     excess_db_hw[grown_hw] = 10 * np.log10(intensity_hw[grown_hw] / (high[count_hw] * clutter_hw)[grown_hw])
@@ -282,7 +284,9 @@ class CfarProposer:
             window = block.window.grown(settings.object_px + settings.train_px)
             chip = scene.read(window)
             intensity_chw = sar_intensity(chip.pixels_chw)
-            found = [detect_targets(i_hw, chip.valid_hw, settings, looks) for i_hw, looks in zip(intensity_chw, looks_c, strict=True)]
+            found = [
+                detect_targets(i_hw, chip.valid_hw, settings, looks) for i_hw, looks in zip(intensity_chw, looks_c, strict=True)
+            ]
             union = Exceedance(
                 np.logical_or.reduce([item.detected_hw for item in found]),
                 np.logical_or.reduce([item.grown_hw for item in found]),

@@ -1,9 +1,10 @@
 """Compiled kernels of the constant-false-alarm-rate detector.
 
-Belongs here: sliding sums and sliding order statistics over a ring of training pixels, and their exact thresholds. Does not belong
-here: reading scenes and making boxes (cfar.py).
+Belongs here: sliding sums and sliding order statistics over a ring of training pixels, and their exact thresholds. Does not
+belong here: reading scenes and making boxes (cfar.py).
 
-A pixel is compared with the ring of pixels between a guard square and a training square around it. Invalid pixels leave the ring.
+A pixel is compared with the ring of pixels between a guard square and a training square around it. Invalid pixels leave the
+ring.
 """
 
 import numba
@@ -18,7 +19,7 @@ RANGE_DB = 96
 """Dynamic range of that histogram, decibels; values outside are clipped."""
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def ring_means(
     intensity_hw: NDArray[np.float32], valid_hw: NDArray[np.bool_], guard_px: int, train_px: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -61,7 +62,7 @@ def ring_means(
     return mean_hw, count_hw
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _shift(intensity_hw, valid_hw, sum_w, count_w, added, removed):  # type: ignore[no-untyped-def]
     """Move column sums one row down."""
     width = intensity_hw.shape[1]
@@ -76,7 +77,7 @@ def _shift(intensity_hw, valid_hw, sum_w, count_w, added, removed):  # type: ign
                 count_w[col] -= 1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def ring_orders(
     level_hw: NDArray[np.float32], valid_hw: NDArray[np.bool_], guard_px: int, train_px: int, rank: float, bins: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -118,17 +119,24 @@ def ring_orders(
             if total == 0:
                 continue
             wanted = max(1, int(np.ceil(rank * total)))
-            while below >= wanted:
-                pointer -= 1
-                below -= histogram[pointer]
-            while below + histogram[pointer] < wanted:
-                below += histogram[pointer]
-                pointer += 1
+            pointer, below = _moved(histogram, pointer, below, wanted)
             value_hw[row, col] = pointer + (wanted - below - 0.5) / histogram[pointer]
     return value_hw, count_hw
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+def _moved(histogram, pointer, below, wanted):  # type: ignore[no-untyped-def]
+    """Move the pointer to the bin that holds the wanted rank."""
+    while below >= wanted:
+        pointer -= 1
+        below -= histogram[pointer]
+    while below + histogram[pointer] < wanted:
+        below += histogram[pointer]
+        pointer += 1
+    return pointer, below
+
+
+@numba.njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
 def _column(bin_hw, histogram, col, row, half, sign, pointer, below, total):  # type: ignore[no-untyped-def]
     """Add or remove a column of the square; `below` counts what lies under the pointer."""
     for y in range(row - half, row + half + 1):
@@ -144,8 +152,8 @@ def _column(bin_hw, histogram, col, row, half, sign, pointer, below, total):  # 
 def ca_factor(false_alarm_rate: float, looks: float, count: int) -> float:
     """Exact threshold of cell averaging over the mean of the ring.
 
-    The ratio of a gamma variate of shape L to the mean of N such is F-distributed with 2L and 2LN degrees of freedom; for one look
-    this is Finn and Johnson's (1968) N (rate^(-1/N) - 1).
+    The ratio of a gamma variate of shape L to the mean of N such is F-distributed with 2L and 2LN degrees of freedom; for one
+    look this is Finn and Johnson's (1968) N (rate^(-1/N) - 1).
 
     Args:
         false_alarm_rate: Per pixel, (0, 1).
@@ -165,7 +173,7 @@ def os_factor(false_alarm_rate: float, looks: float, count: int, rank: float) ->
         rank: Rank as a fraction of N.
     """
     k = max(1, int(np.ceil(rank * count)))
-    nodes, weights = np.polynomial.legendre.leggauss(96)
+    nodes, weights = np.polynomial.legendre.leggauss(512)
     # Uniform quantiles of the order statistic's own (beta) distribution: the integrand is smooth in them.
     quantiles = stats.beta.ppf((nodes + 1) / 2, k, count - k + 1)
     clutter = stats.gamma.ppf(quantiles, looks, scale=1 / looks)

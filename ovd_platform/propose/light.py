@@ -1,7 +1,7 @@
 """The learned proposer: the light detector run over a scene.
 
-Belongs here: reading, scaling, forwarding, suppressing, per tile. Does not belong here: the network (models/light_detector.py) and
-its training (learn/proposer.py).
+Belongs here: reading, scaling, forwarding, suppressing, per tile. Does not belong here: the network
+(models/light_detector.py) and its training (learn/proposer.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,12 +73,13 @@ class LightProposer:
         record = scene.record
         if record.modality != self._card.get("modality", record.modality):
             raise InputError(
-                f"Cannot propose objects in {record.scene_id}: expected a proposer for {record.modality}, got {self._version} for "
-                f"{self._card['modality']}. Choose the release of the scene's modality."
+                f"Cannot propose objects in {record.scene_id}: expected a proposer for {record.modality}, got "
+                f"{self._version} for {self._card['modality']}. Choose the release of the scene's modality."
             )
         scales = self._scales or scales_for(self._card, record)
         # Half of the largest trained object, so that an object whose centre is in a core is seen whole.
-        margin = max(int(self._card["halo_px"] * self._card["input_scale"] / min(scales)), max((t.halo_px for t in tiles), default=0))
+        reach_px = int(self._card["halo_px"] * self._card["input_scale"] / min(scales))
+        margin = max([reach_px, *(tile.halo_px for tile in tiles)])
         blocks = group_tiles(tiles)
         parts: list[TileBoxes] = []
         for done, block in enumerate(blocks):

@@ -68,8 +68,8 @@ def load_proposer(
     """
     if card.get("architecture") != "light-detector":
         raise InputError(
-            f"Cannot load proposer {version}: expected architecture light-detector, got {card.get('architecture')!r}. Train it with "
-            "`ovd train`."
+            f"Cannot load proposer {version}: expected architecture light-detector, got {card.get('architecture')!r}. "
+            "Train it with `ovd train`."
         )
     from ovd_platform.propose.light import LightProposer
 

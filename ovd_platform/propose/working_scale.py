@@ -39,8 +39,9 @@ def resized(pixels_chw: NDArray[np.float32], width_px: int, height_px: int) -> N
 def scales_for(card: Mapping[str, Any], record: SceneRecord) -> tuple[float, ...]:
     """Working-scale pixels per scene pixel at which a model looks at a scene.
 
-    Instruments the model was trained on are looked at with the training scale; others with the card's default scales. Where both
-    ground sample distances are known and the card names one scale only, it follows them, so that objects keep their size.
+    Instruments the model was trained on are looked at with the training scale; others with the card's default scales. Where
+    both ground sample distances are known and the card names one scale only, it follows them, so that objects keep their
+    size.
 
     Args:
         card: Card of the model: ``input_scale``, ``default_scales``, ``training_gsd_m``, ``instruments``.

@@ -28,7 +28,7 @@ class TileStatistics:
     Attributes:
         valid_px: Valid pixels.
         total_px: Pixels of the core.
-        gradient_counts_cg: Gradient histograms, shape (C, 96), int32 (see `gradient`).
+        gradient_counts_cg: Gradient histograms, shape (C, 97), int32 (see `gradient`).
         mean_c: Mean of each band, source units or dB, shape (C,).
         low: Smallest valid value over bands (magnitude for complex).
         high: Largest valid value over bands.
@@ -54,7 +54,7 @@ class Verdict:
 
 
 def _share_above(counts_g: NDArray[np.int32], threshold: float) -> float:
-    """Share of gradients above a threshold, interpolated inside its quarter octave."""
+    """Share of gradients above a threshold, interpolated inside its bin."""
     from ovd_platform.tiles.gradient import bin_edge, bin_of
 
     total = int(counts_g.sum())
@@ -68,14 +68,14 @@ def _share_above(counts_g: NDArray[np.int32], threshold: float) -> float:
 
 def _outstands(counts_g: NDArray[np.int32], value_range: float) -> bool:
     """Whether a few gradients stick out of an otherwise even band."""
-    from ovd_platform.tiles.gradient import bin_edge
+    from ovd_platform.tiles.gradient import bin_edge, bin_middle
 
     total = int(counts_g.sum())
     if total < OUTSTANDING_PX:
         return False
     cumulative = np.cumsum(counts_g)
-    median = bin_edge(float(np.searchsorted(cumulative, (total + 1) // 2)) + 0.5)
-    top = bin_edge(float(np.searchsorted(cumulative, total - OUTSTANDING_PX + 1)))
+    median = bin_middle(int(np.searchsorted(cumulative, (total + 1) // 2)))
+    top = bin_edge(int(np.searchsorted(cumulative, total - OUTSTANDING_PX + 1)))
     return top > max(_OUTSTANDING_RATIO * median, _OUTSTANDING_FLOOR * value_range)
 
 

@@ -16,7 +16,7 @@ from ovd_platform.errors import InputError
 @pytest.fixture
 def small_world(tmp_path, monkeypatch):
     entries = [
-        replace(entry, recipe=SceneRecipe(7, 7, entry.recipe.instrument, 256, 0.8, "country", 2, 1))
+        replace(entry, recipe=SceneRecipe(7, 7, entry.recipe.instrument, 320, 0.8, "country", 2, 1))
         for entry in (world._entries(7, "tiny")[0], world._entries(7, "tiny")[9], world._entries(7, "tiny")[-1])
     ]
     entries = [replace(entry, labelled=True) for entry in entries]

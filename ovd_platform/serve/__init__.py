@@ -1,0 +1,1 @@
+"""The search page. Not built yet: search is `ovd search`; this folder marks its place in the layers."""
