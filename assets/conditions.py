@@ -24,9 +24,7 @@ def manifest_condition(modality: str) -> AC:
 
 NIGHTLY_IF_CHANGED = (
     AC.cron_tick_passed("0 2 * * *")
-    & AC.any_deps_updated()
-    .replace("newly_updated", AC.data_version_changed())
-    .since(AC.newly_requested() | AC.newly_updated())
+    & AC.any_deps_updated().replace("newly_updated", AC.data_version_changed()).since(AC.newly_requested() | AC.newly_updated())
     & ~AC.any_deps_missing()
     & ~AC.any_deps_in_progress()
     & ~AC.in_progress()

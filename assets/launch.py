@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from dagster import AssetKey, AssetMaterialization, DagsterInstance, JobDefinition
+from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInProcessResult, JobDefinition
 
 from assets.observe import register_and_observe
 from assets.partitions import set_name
@@ -22,7 +22,7 @@ from ovd_platform.records.scene import MODALITIES
 from resources.workspace import HOME_VARIABLE
 
 Progress = Callable[[str], None]
-_QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _DAGSTER_YAML = """\
 # Instance of one workspace: SQLite, local runs. Move to Postgres when several machines write (see docs/runbook.md).
 telemetry: {enabled: false}
@@ -103,7 +103,9 @@ class Launcher:
 
     def _run(self, stages: list[Stage], modality: str, partition: str) -> bool:
         names = [f"{modality}/{stage.name}" + ("" if partition == "all" else f"[{partition}]") for stage in stages]
-        self.say(", ".join(stage.name for stage in stages) + f" of {modality}" + ("" if partition == "all" else f" {partition}"))
+        self.say(
+            ", ".join(stage.name for stage in stages) + f" of {modality}" + ("" if partition == "all" else f" {partition}")
+        )
         outcome = _job().execute_in_process(
             instance=self.instance,
             asset_selection=[AssetKey([modality, stage.name]) for stage in stages],
@@ -114,9 +116,18 @@ class Launcher:
         if outcome.success:
             self.summary.materialized += names
             return True
-        reasons = [str(event.step_failure_data.error.message).strip() for event in outcome.get_step_failure_events() if event.step_failure_data.error]
-        self.summary.failed[names[0]] = reasons[0] if reasons else "the run failed before a step started"
+        self.summary.failed[names[0]] = _first_reason(outcome)
         return False
+
+
+def _first_reason(outcome: ExecuteInProcessResult) -> str:
+    """The library's own message of the first failure, without Dagster's wrapping."""
+    for event in outcome.get_step_failure_events():
+        error = event.step_failure_data.error
+        if error is not None:
+            cause = error.cause or error
+            return f"{event.step_key}: {cause.message.strip()}"
+    return "the run failed before a step started; see its log in the UI"
 
 
 def _job() -> JobDefinition:
@@ -153,9 +164,21 @@ def run_graph(ws: Workspace, *, say: Progress, retrain: bool = False, only_train
             if current_or_none(ws, modality, "release") is not None:
                 chain = [scenes.proposals_stage(), scenes.embeddings_stage(), scenes.DETECTIONS]
                 live = ws.scene_entry(modality, scene_id)["state"] != "aged_off"
-                launcher.ensure_all([*chain, archive.ARCHIVE] if live and ws.config.archive.enabled else chain, modality, scene_id)
+                launcher.ensure_all(
+                    [*chain, archive.ARCHIVE] if live and ws.config.archive.enabled else chain, modality, scene_id
+                )
         for modality in modalities:
             _finish(launcher, modality)
+        return launcher.summary
+
+
+def renew_manifests(ws: Workspace, say: Progress) -> Summary:
+    """After age-off: the manifest and the index, which are all that moves."""
+    with open_instance(ws) as instance:
+        launcher = Launcher(ws, instance, say, retrain=False)
+        for modality in [name for name in MODALITIES if ws.scenes(name)]:
+            launcher.ensure(release.SCENE_MANIFEST, modality)
+            launcher.ensure(release.SEARCH_INDEX, modality)
         return launcher.summary
 
 

@@ -87,7 +87,9 @@ def learning_assets(modality: str) -> list[AssetsDefinition]:
 def release_check(modality: str) -> AssetChecksDefinition:
     """The blocking gate of `release`."""
 
-    @asset_check(asset=key(modality, "release"), blocking=True, name="gate", description="The candidate passed every gate rule.")
+    @asset_check(
+        asset=key(modality, "release"), blocking=True, name="gate", description="The candidate passed every gate rule."
+    )
     def gate(context: AssetCheckExecutionContext, workspace: WorkspaceResource) -> AssetCheckResult:
         decision = read_json(current(workspace.open(), modality, "release").folder / "gate.json")
         return AssetCheckResult(passed=bool(decision["passed"]), metadata={"reasons": decision["reasons"]})

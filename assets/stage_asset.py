@@ -85,7 +85,13 @@ def asset_metadata(output: Output) -> dict[str, Any]:
     metadata["dagster/uri"] = str(output.folder)
     metadata["reused"] = output.reused
     metadata["lineage"] = MetadataValue.json(
-        {"key": output.key, "version": output.version, "inputs": output.inputs, "made_by_run": output.run_id, "made_utc": output.made_utc}
+        {
+            "key": output.key,
+            "version": output.version,
+            "inputs": output.inputs,
+            "made_by_run": output.run_id,
+            "made_utc": output.made_utc,
+        }
     )
     for name, picture in pictures(output.folder).items():
         metadata[name] = MetadataValue.md(picture)

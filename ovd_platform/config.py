@@ -74,7 +74,7 @@ class ArchiveConfig(_Section):
 class GateRuleConfig(_Section):
     """One condition a candidate must meet before it is promoted."""
 
-    metric: str = Field(description="Dotted path in stats.json, for example `proposals.recall_at_cap`.")
+    metric: str = Field(description="Dotted path in stats.json, for example `proposals.recall.all.at_100`.")
     min: float | None = None
     max_loss: float | None = Field(None, description="Allowed loss against the current release.")
 
@@ -82,7 +82,7 @@ class GateRuleConfig(_Section):
 class GateConfig(_Section):
     """What `release` checks."""
 
-    rules: tuple[GateRuleConfig, ...] = (GateRuleConfig(metric="proposals.recall_at_cap", max_loss=0.03),)
+    rules: tuple[GateRuleConfig, ...] = (GateRuleConfig(metric="proposals.recall.all.at_100", max_loss=0.03),)
 
 
 class OvdConfig(_Section):
@@ -91,6 +91,7 @@ class OvdConfig(_Section):
     Attributes:
         imagery: Files, folders or globs of scenes; relative paths start at the folder of `ovd.yaml`.
         documents: Files, folders or globs of PDFs.
+        document_passwords: Tried in order on encrypted documents.
         labels: Label files or folders.
         vocabulary: Vocabulary file; made from the labels' class names when None.
         truth: Folder with the exact truth of the rendered world; evaluation only.
@@ -101,6 +102,7 @@ class OvdConfig(_Section):
 
     imagery: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
+    document_passwords: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     vocabulary: str | None = None
     truth: str | None = None

@@ -28,5 +28,7 @@ class WorkspaceResource(ConfigurableResource):
         """
         folder = self.home or os.environ.get(HOME_VARIABLE, "")
         if not folder:
-            raise InputError(f"Cannot open a workspace: expected {HOME_VARIABLE} to name a folder with ovd.yaml. Start with `ovd up`.")
+            raise InputError(
+                f"Cannot open a workspace: expected {HOME_VARIABLE} to name a folder with ovd.yaml. Start with `ovd up`."
+            )
         return Workspace.open(Path(folder))

@@ -30,7 +30,9 @@ def demo_config(seed: int) -> OvdConfig:
         rendered=True,
         seed=seed,
         tiles=TilesConfig(core_px=512, halo_px=64, min_edge_density=0.0),
-        learn=LearnConfig(chips_per_scene=48, backbone_minutes=0.25, regions_minutes=0.5, clip_minutes=1.0, proposer_minutes=1.0),
+        learn=LearnConfig(
+            chips_per_scene=48, backbone_minutes=0.25, regions_minutes=0.5, clip_minutes=1.0, proposer_minutes=1.0
+        ),
         propose=ProposeConfig(max_per_mpx=1100, min_per_scene=300),
         split=SplitConfig(holdout_fraction=0.25, calibration_fraction=0.1, block_km=2.0),
         synthesis=SynthesisConfig(max_tiles=16),
@@ -44,7 +46,11 @@ def make_demo(directory: Path, seed: int) -> Workspace:
     directory.mkdir(parents=True, exist_ok=True)
     if not (directory / "world" / "world.json").is_file():
         with console.status("rendering") as status:
-            build_world(directory / "world", seed=seed, progress=lambda done, total, what: status.update(f"rendering {done}/{total}: {what}"))
+            build_world(
+                directory / "world",
+                seed=seed,
+                progress=lambda done, total, what: status.update(f"rendering {done}/{total}: {what}"),
+            )
     if not (directory / CONFIG_NAME).is_file():
         demo_config(seed).save(directory)
     return Workspace.open(directory)
@@ -69,7 +75,9 @@ def run_demo(directory: Path, seed: int) -> int:
         print_hits(list(hits[:5]), title)
         sheet = write_sheet(ws, question, hits, ws.home.reports / "demo" / f"{name}.png")
         console.print(f"Contact sheet: {sheet}")
-        facts.append({"name": name, "text": question.text, "chips": list(question.chips), "sheet": str(sheet), "hits": len(hits)})
+        facts.append(
+            {"name": name, "text": question.text, "chips": list(question.chips), "sheet": str(sheet), "hits": len(hits)}
+        )
     for modality in ("optical", "sar"):
         release = current_or_none(ws, modality, "release")
         if release is not None:

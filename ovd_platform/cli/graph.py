@@ -31,6 +31,13 @@ def ingest(ws: Workspace) -> "Summary":
         return launcher.summary
 
 
+def renew_manifests(ws: Workspace) -> "Summary":
+    """After age-off: renew the manifest and the index."""
+    from assets.launch import renew_manifests as renew
+
+    return renew(ws, say=print)
+
+
 def serve(ws: Workspace, host: str, port: int) -> int:
     """Start the Dagster UI and daemon on a workspace; returns its exit code."""
     from assets.launch import open_instance

@@ -16,7 +16,9 @@ from ovd_platform.flow.workspace import Workspace
 if TYPE_CHECKING:
     from assets.launch import Summary
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", help=__doc__, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", help=__doc__, pretty_exceptions_enable=False
+)
 console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
 
@@ -58,7 +60,9 @@ def ingest(home: Home = _HERE) -> None:
     from ovd_platform.cli import graph
 
     report = graph.ingest(Workspace.open(home)).ingest
-    console.print(f"{len(report.new)} new, {len(report.changed)} changed, {len(report.unchanged)} unchanged, {len(report.refused)} refused")
+    console.print(
+        f"{len(report.new)} new, {len(report.changed)} changed, {len(report.unchanged)} unchanged, {len(report.refused)} refused"
+    )
     for uri, reason in report.refused.items():
         errors.print(f"refused {uri}: {reason}", highlight=False)
 
@@ -80,7 +84,9 @@ def _run(home: Path, *, retrain: bool, only_training: bool) -> None:
 
     started = time.monotonic()
     with console.status("looking for work") as status:
-        summary = graph.run(Workspace.open(home), retrain=retrain, only_training=only_training, say=lambda line: status.update(line))
+        summary = graph.run(
+            Workspace.open(home), retrain=retrain, only_training=only_training, say=lambda line: status.update(line)
+        )
     print_summary(summary, time.monotonic() - started)
     if summary.failed:
         raise typer.Exit(1)
@@ -208,7 +214,9 @@ def status(home: Home = _HERE, as_json: Annotated[bool, typer.Option("--json", h
 
 
 @app.command()
-def lineage(identifier: Annotated[str, typer.Argument(help="Detection, proposal, scene, model, release or report.")], home: Home = _HERE) -> None:
+def lineage(
+    identifier: Annotated[str, typer.Argument(help="Detection, proposal, scene, model, release or report.")], home: Home = _HERE
+) -> None:
     """Which scene version, models, labels and runs made it."""
     from ovd_platform.flow.lineage import lineage as trace
 
@@ -222,10 +230,14 @@ def age_off(
     home: Home = _HERE,
 ) -> None:
     """Let originals go whose archive was verified by decoding; the scenes stay readable and searchable."""
+    from ovd_platform.cli import graph
     from ovd_platform.flow.ageoff import age_off_scenes
 
-    for line in age_off_scenes(Workspace.open(home), older_than, dry_run=dry_run):
+    ws = Workspace.open(home)
+    for line in age_off_scenes(ws, older_than, dry_run=dry_run):
         console.print(line, highlight=False)
+    if not dry_run:
+        graph.renew_manifests(ws)
 
 
 @app.command()

@@ -31,7 +31,7 @@ def _port(site: Site) -> None:
     road_traffic(site, road(site, [[-half * 1.5, coast + 92], [0, coast + 94], [half * 1.5, coast + 90]], 11), 10)
     town(site, -half * 0.3, coast + 112, half * 0.9, half * 1.2)
     tank_farm(site, -half * 0.9, coast + 112, -half * 0.38, coast + 205)
-    afloat(site, -half, -half * 1.3, half, coast - 130, 4, 7)
+    afloat(site, -half, -half * 1.3, half, coast - 120, 10, 8)
 
 
 def _airfield(site: Site) -> None:
@@ -46,7 +46,7 @@ def _airfield(site: Site) -> None:
     apron(site, -half * 1.1, near, half * 1.1, far)
     split = rng.uniform(-0.1, 0.35) * half
     gates(site, -half * 0.95, split, near, far, _JETS)
-    stands(site, -half * 0.9, near + 88, split, far - 6, _REMOTE, float(rng.choice((-1.571, -1.1, -2.0))), 0.6)
+    stands(site, -half * 0.9, near + 88, split, far - 6, _REMOTE, float(rng.choice((-1.571, -1.1, -2.0))), 0.85)
     stands(
         site,
         split + 18,
@@ -55,7 +55,7 @@ def _airfield(site: Site) -> None:
         far - 50,
         _SMALL if rng.random() < 0.6 else _MILITARY,
         float(rng.choice((1.571, 1.1, 0.8))),
-        0.75,
+        0.85,
     )
     heliport(site, split + 34, far - 18, 3)
     hangars(site, split + 14, near - 22, half * 0.95)
@@ -87,7 +87,7 @@ def _coast(site: Site) -> None:
     line = [[u, site.inland(u, coast + 62 + rng.normal(0, 9), 45.0)] for u in np.linspace(-half * 1.5, half * 1.5, 14)]
     road_traffic(site, road(site, line, 8), 8)
     town(site, -half * 0.7, max(v for _, v in line[3:10]) + 25, half * 0.35, half * 1.1, 0.7)
-    afloat(site, -half, -half * 1.25, half, coast - 70, 6, 12)
+    afloat(site, -half, -half * 1.25, half, coast - 60, 12, 12)
 
 
 def _town(site: Site) -> None:
@@ -103,7 +103,7 @@ def _town(site: Site) -> None:
 def _country(site: Site) -> None:
     half, rng = site.half_m, site.fixed
     fields(site, -half * 1.5, -half * 1.5, half * 1.5, half * 1.5)
-    if rng.random() < 0.6:
+    if rng.random() < 0.85:
         river(site, half * rng.uniform(0.4, 0.7), rng.uniform(14, 24))
     road_traffic(
         site, road(site, [[-half * 1.5, 0], [-half * 0.3, rng.uniform(-60, 60)], [half * 1.5, rng.uniform(-90, 90)]], 9), 10
@@ -119,7 +119,7 @@ def _industry(site: Site) -> None:
     road_traffic(site, road(site, [[-half * 1.5, 8], [half * 1.5, -8]], 13), 22)
     industry(site, -half * 0.9, 22, half * 0.35, half * 0.75)
     tank_farm(site, half * 0.4, 30, half * 0.95, half * rng.uniform(0.55, 0.8))
-    car_park(site, -half * 0.85, -80, -half * 0.25, -16, 0.7)
+    car_park(site, -half * 0.85, -80, -half * 0.25, -16, 0.35)
     town(site, -half * 0.2, -half * 0.85, half * 0.9, -24, 0.8)
 
 

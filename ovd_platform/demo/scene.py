@@ -26,16 +26,16 @@ _SMALLEST_PX = 4.0  # what is shorter than this cannot be told from noise and is
 class TruthObject:
     """An object of the rendered world, exactly.
 
-        Attributes:
-            class_name: Its class.
-    _SMALLEST_PLAN_M = 480.0  # ports and airfields need room; a smaller scene is a window of such a plan
-                tight.
-            oriented_scene_xy: Oriented box along its heading, scene pixels, four corners, not cut.
-            context: Surroundings in words.
-            odd: True where they are unusual for the class.
-            kind: Sub-type: "tanker".
-            visible_fraction: Share of the box inside the scene, [0, 1].
-            labelled: False for what no label file may hold.
+    Attributes:
+        class_name: Its class.
+        corners_scene_xy: Convex outline in scene pixels, cut where it leaves the scene; the axis-aligned box around it is
+            tight.
+        oriented_scene_xy: Oriented box along its heading, scene pixels, four corners, not cut.
+        context: Surroundings in words.
+        odd: True where they are unusual for the class.
+        kind: Sub-type: "tanker".
+        visible_fraction: Share of the box inside the scene, [0, 1].
+        labelled: False for what no label file may hold.
     """
 
     class_name: str

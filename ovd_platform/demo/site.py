@@ -147,6 +147,7 @@ class Site:
         surface: Surface = "any",
         gap_m: float = 1.0,
         force: bool = False,
+        claim: bool = True,
         odd: bool = False,
         cut: bool = False,
     ) -> Placed | None:
@@ -159,6 +160,7 @@ class Site:
             context: Surroundings in words.
             surface: What all of it must lie on; ``open`` is unpaved and without trees.
             gap_m: Room to leave around it.
+            claim: Take the room; False for what reaches over others high up.
             force: Place it whatever stands there (clutter that touches, a bridge).
             odd: Whether its surroundings are unusual.
             cut: Allow it to reach out of the scene.
@@ -179,7 +181,7 @@ class Site:
                 return None
             if surface == "open" and not self.ground.is_open(spread).all():
                 return None
-        if not self.reserve(corners, gap_m, force=force):
+        if claim and not self.reserve(corners, gap_m, force=force):
             return None
         self.placed.append(placed)
         return placed

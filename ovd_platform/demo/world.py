@@ -74,8 +74,8 @@ class _Entry:
 
 _OPTICAL: dict[str, tuple[tuple[str, Theme], ...]] = {  # instrument, theme, domes; in order
     "tiny": (
-        ("pan-1x12", "port"), ("pan-1x12", "airfield"), ("pan-1x12", "coast"), ("pan-1x12", "town"), ("pan-1x12", "airfield"),
-        ("ms-4x12", "port"), ("ms-4x12", "industry"), ("ms-8x12", "coast"), ("rgb-3x8", "airfield"), ("pan-1x12", "country"),
+        ("pan-1x12", "port"), ("pan-1x12", "airfield"), ("pan-1x12", "town"), ("pan-1x12", "coast"), ("pan-1x12", "airfield"),
+        ("ms-4x12", "industry"), ("ms-4x12", "port"), ("ms-8x12", "coast"), ("rgb-3x8", "airfield"), ("pan-1x12", "country"),
     ),
 }  # fmt: skip
 _OPTICAL["small"] = _OPTICAL["tiny"] * 3

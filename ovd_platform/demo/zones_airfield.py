@@ -65,14 +65,17 @@ def gates(site: Site, u0: float, u1: float, terminal_v: float, apron_v: float, k
         kinds: Airframes to draw from.
     """
     depth = site.fixed.uniform(22, 34)
-    model = terminal(site.fixed, u1 - u0 - 6, depth)
-    site.add(model, ((u0 + u1) / 2, terminal_v - depth / 2), 0.0, "at an airport", force=True, cut=True)
+    edges = np.linspace(u0 + 3, u1 - 3, max(int((u1 - u0) / 52), 1) + 1)
+    for left, right in pairwise(edges):  # sections with expansion joints, a building each
+        model = terminal(site.fixed, float(right - left) - 0.8, depth)
+        site.add(model, (float(left + right) / 2, terminal_v - depth / 2), 0.0, "at an airport", force=True, cut=True)
     site.later(lambda: _park_at_gates(site, u0, u1, terminal_v, apron_v, kinds))
 
 
 def _park_at_gates(site: Site, u0: float, u1: float, terminal_v: float, apron_v: float, kinds: tuple[str, ...]) -> None:
     rng = site.mobile
     u = u0 + 10.0
+    parked = []
     while u < u1 - 22:
         plane = aircraft(rng, str(rng.choice(kinds)))
         x0, y0, x1, y1 = plane.box_xyxy
@@ -81,18 +84,15 @@ def _park_at_gates(site: Site, u0: float, u1: float, terminal_v: float, apron_v:
         if u + span / 2 > u1:
             break
         nose_v = terminal_v + rng.uniform(7, 11)
-        mark = site.xy([[u, nose_v - 2], [u, apron_v - 4]])
-        site.ground.stroke(mark, 0.45, "yellowmark")
-        if rng.random() < 0.84:
-            placed = site.add(
-                plane, (u, nose_v + x1), -np.pi / 2 + rng.normal(0, 0.015), "on an apron beside a terminal", gap_m=0.5
-            )
-            if placed is not None:
-                if rng.random() < 0.8:
-                    door = nose_v + 0.16 * (x1 - x0)
-                    _bridge(site, u, terminal_v, door, (x1 - x0) * 0.055)
-                _service(site, u, nose_v, x1 - x0, span)
+        site.ground.stroke(site.xy([[u, nose_v - 2], [u, apron_v - 4]]), 0.45, "yellowmark")
+        where = (u, nose_v + x1)
+        if rng.random() < 0.88 and site.add(plane, where, -np.pi / 2 + rng.normal(0, 0.015), "on an apron beside a terminal"):
+            parked.append((u, nose_v, x1 - x0, span))
         u += span / 2
+    for u, nose_v, length, span in parked:  # after all aircraft, or a van would keep the next one out
+        if rng.random() < 0.8:
+            _bridge(site, u, terminal_v, nose_v + 0.16 * length, length * 0.055)
+        _service(site, u, nose_v, length, span)
 
 
 def _bridge(site: Site, u: float, terminal_v: float, door_v: float, half_body: float) -> None:

@@ -22,7 +22,7 @@ def port(site: Site, u0: float, u1: float, coast_v: float) -> None:
             piers.append(_pier(site, float(u), coast_v, rng.uniform(80, 135)))
     for u in np.arange(u0 + 18, u1 - 18, rng.uniform(44, 80)):
         if rng.random() < 0.55:
-            site.add(crane(rng, "quay crane"), (u, coast_v + 14), -np.pi / 2, "on a quay", force=True)
+            site.add(crane(rng, "quay crane"), (u, coast_v + 14), -np.pi / 2, "on a quay", claim=False)
     for u in np.arange(u0 + 20, u1 - 30, 46):
         if rng.random() < 0.65:
             stack = container_stack(rng, int(rng.integers(3, 7)), int(rng.integers(1, 4)))
@@ -60,13 +60,13 @@ def _moor(site: Site, u: float, half: float, coast_v: float, length: float) -> N
     for side in (-1, 1):
         v = coast_v - 12.0
         while v > coast_v - length:
-            model = ship(site.mobile, longest_m=min(80.0, length))
+            model = ship(site.mobile, longest_m=float(site.mobile.choice((30.0, 45.0, min(80.0, length)))))
             x0, y0, x1, y1 = model.box_xyxy
             long, beam = x1 - x0, y1 - y0
             v -= long / 2 + 3
             if v - long / 2 < coast_v - length - 10:
                 break
-            if site.mobile.random() < 0.72:
+            if site.mobile.random() < 0.88:
                 heading = np.pi / 2 * site.mobile.choice((-1, 1))
                 at = u + side * (half + 0.8 + beam / 2)
                 placed = site.add(model, (at, v), heading, "moored at a pier", surface="water", gap_m=0.0)
@@ -93,7 +93,7 @@ def _alongside(site: Site, u0: float, u1: float, face_v: float) -> None:
     while u < u1:
         model = ship(rng)
         x0, y0, x1, y1 = model.box_xyxy
-        if rng.random() < 0.6:
+        if rng.random() < 0.85:
             turn = np.pi * int(rng.integers(2))
             site.add(
                 model, (u + (x1 - x0) / 2, face_v - (y1 - y0) / 2 - 0.6), turn, "moored at a quay", surface="water", gap_m=0.0
@@ -140,7 +140,7 @@ def _set_afloat(site: Site, area: tuple[float, float, float, float], ships: int,
             if placed is None:
                 continue
             if moving:
-                foam = site.add(wake(rng, x1 - x0, y1 - y0), uv, turn, force=True, cut=True)
+                foam = site.add(wake(rng, x1 - x0, y1 - y0), uv, turn, surface="water", claim=False, cut=True)
                 if foam is not None and index >= ships:
                     site.placed[-2:] = [site.placed[-1], site.placed[-2]]
             break

@@ -146,7 +146,7 @@ def industry(site: Site, u0: float, v0: float, u1: float, v1: float) -> None:
     site.ground.slabs(site.box(u0, v0, u1, v1), 9.0, -site.turn_rad, rng)
     for u in np.arange(u0 + 36, u1 - 30, 76):
         for v in np.arange(v0 + 22, v1 - 15, 44):
-            if rng.random() < 0.14:
+            if rng.random() < 0.08:
                 site.ground.fill(site.box(u - 28, v - 16, u + 28, v + 16), "soil", 1.1)
                 site.add(
                     crane(rng, "tower crane"), (u - 8, v), float(rng.uniform(0, 6.28)), "on a building site", surface="land"

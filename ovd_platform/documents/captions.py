@@ -56,11 +56,13 @@ class PartCaption:
         letter: ``a`` to ``h``.
         text: Words after the letter; may be "".
         box: Page box in points.
+        bracketed: True for "(a)"; "a)" may as well be a heading and counts only together with a numbered caption.
     """
 
     letter: str
     text: str
     box: Box
+    bracketed: bool = True
 
 
 def find_captions(lines: Sequence[TextLine]) -> list[Caption]:
@@ -154,7 +156,7 @@ def part_captions(lines: Sequence[TextLine]) -> list[PartCaption]:
         if match is not None and len(line.text) <= 120:
             members = [line, *_wrapped(line, lines)]
             text = join_lines([match[2], *(member.text for member in members[1:])]).strip()
-            found.append(PartCaption(match[1], text, union_box(member.box for member in members)))
+            found.append(PartCaption(match[1], text, union_box(member.box for member in members), line.text.startswith("(")))
     return found
 
 

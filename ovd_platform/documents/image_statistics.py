@@ -69,7 +69,7 @@ def brightness(image_hwc: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def shrunk(grey_hw: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
-    """Mean over a grid of equal cells; images smaller than the grid are repeated first.
+    """Area-weighted mean over a grid of equal cells; cells may be smaller than pixels, so a repeated image gives the same grid.
 
     Args:
         grey_hw: Shape (H, W), float32.
@@ -79,13 +79,16 @@ def shrunk(grey_hw: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.
     Returns:
         New array, shape (rows, columns), float32.
     """
-    factor_h, factor_w = -(-rows // grey_hw.shape[0]), -(-columns // grey_hw.shape[1])
-    big = np.repeat(np.repeat(grey_hw, factor_h, axis=0), factor_w, axis=1)
-    top = np.linspace(0, big.shape[0], rows + 1).astype(int)
-    left = np.linspace(0, big.shape[1], columns + 1).astype(int)
-    sums = np.add.reduceat(np.add.reduceat(big.astype(np.float64), top[:-1], axis=0), left[:-1], axis=1)
-    counts = np.diff(top)[:, None] * np.diff(left)[None, :]
-    return np.asarray(sums / counts, dtype=np.float32)
+    height, width = grey_hw.shape
+    return np.asarray(_cell_weights(height, rows) @ grey_hw @ _cell_weights(width, columns).T, dtype=np.float32)
+
+
+def _cell_weights(pixels: int, cells: int) -> NDArray[np.float32]:
+    """Part of each pixel in each cell, rows sum to one, shape (cells, pixels)."""
+    edges = np.linspace(0, pixels, cells + 1)
+    starts = np.arange(pixels)
+    overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
+    return np.asarray(np.maximum(overlap, 0) * (cells / pixels), dtype=np.float32)
 
 
 def measure(array: NDArray[Any], max_side_px: int = 768) -> ImageStatistics:

@@ -23,7 +23,7 @@ def confidence(words: FigureWords, judgement: Judgement) -> float:
     """
     if not words.caption:
         return round(0.1 + (0.1 if words.context else 0.0) + 0.1 * bool(words.callouts), 2)
-    value = 0.6 + 0.15 * (words.strength - 0.5) * 2
+    value = (0.6 if words.label else 0.5) + 0.15 * (words.strength - 0.5) * 2
     value += 0.1 if words.mentioned else 0.0
     value += 0.1 * (judgement.certainty - 0.5)
     value -= 0.15 if words.match.gap_pt > _CLOSE_PT else 0.0
@@ -36,7 +36,9 @@ def confidence(words: FigureWords, judgement: Judgement) -> float:
 def evidence(words: FigureWords, judgement: Judgement, marks: Sequence[Drawing], notes: Sequence[str] = ()) -> str:
     """What the confidence rests on, one line for people."""
     parts = []
-    if words.caption:
+    if words.caption and not words.label:
+        parts.append("words at the panel, no numbered caption")
+    elif words.caption:
         parts.append(f"caption {words.match.side}, {max(words.match.gap_pt, 0):.0f} pt away")
     else:
         parts.append("label without words" if words.label else "no caption")

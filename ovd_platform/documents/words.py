@@ -123,7 +123,8 @@ def _words(
     caption = layout.captions[match.caption] if match.caption is not None else None
     if caption is None:
         own = own_part(figure.box, parts, boxes)
-        spoken = own.text if own is not None and len(own.text.split()) >= _OWN_WORDS else ""
+        lone = own is not None and own.bracketed and own.box[1] > figure.box[1] and len(own.text.split()) >= _OWN_WORDS
+        spoken = own.text if own is not None and lone else ""
         return FigureWords(spoken, "", _text_above(figure, text), False, callouts, match, 0.5 if spoken else 0.0, False)
     words, letter, shared = _panel_words(figure, match, caption, parts, boxes)
     label = f"{caption.label}({letter})" if letter else caption.label

@@ -58,7 +58,9 @@ def age_off_scene(ws: Workspace, record: SceneRecord, *, dry_run: bool = True) -
 
     output = current_or_none(ws, record.modality, "archive", record.scene_id)
     if output is None or output.inputs["scene"] != record.version:
-        raise StaleError(f"Cannot age off {record.scene_id}: expected a verified archive of version {record.version}. Run `ovd run`.")
+        raise StaleError(
+            f"Cannot age off {record.scene_id}: expected a verified archive of version {record.version}. Run `ovd run`."
+        )
     path = output.folder / f"{record.scene_id}.ovdx"
     entry = ws.scene_entry(record.modality, record.scene_id)
     if not dry_run:

@@ -31,7 +31,9 @@ def _build_policy(task: Task) -> Built:
     ws, modality, settings = task.ws, task.modality, task.ws.config.archive
     policy = CodecPolicy(distance=settings.distance, lossless_edge_density=settings.lossless_edge_density)
     measured = []
-    by_instrument = {record.instrument: record for record in ws.scenes(modality) if current_or_none(ws, modality, "tiles", record.scene_id)}
+    by_instrument = {
+        record.instrument: record for record in ws.scenes(modality) if current_or_none(ws, modality, "tiles", record.scene_id)
+    }
     for record in list(by_instrument.values())[:_SAMPLED_SCENES]:
         if ws.scene_entry(modality, record.scene_id)["state"] == "aged_off" or record.area_mpx > 100:
             continue
@@ -82,11 +84,15 @@ def _build_archive(task: Task) -> Built:
 
     ws, modality, scene_id = task.ws, task.modality, task.partition
     if ws.scene_entry(modality, scene_id)["state"] == "aged_off":
-        raise StaleError(f"Cannot archive {scene_id} again: expected its original, it was aged off. Its archive must not be removed.")
+        raise StaleError(
+            f"Cannot archive {scene_id} again: expected its original, it was aged off. Its archive must not be removed."
+        )
     policy = CodecPolicy.from_dict(read_json(current(ws, modality, "codec_policy").folder / "policy.json"))
     with open_registered(ws, modality, scene_id) as scene:
         path = task.folder / f"{scene_id}.ovdx"
-        result = archive_scene(scene, load_tiles(ws, modality, scene_id), protected_windows(ws, modality, scene_id), path, policy)
+        result = archive_scene(
+            scene, load_tiles(ws, modality, scene_id), protected_windows(ws, modality, scene_id), path, policy
+        )
         report = verify_archive(scene, path)
     report.raise_if_failed()
     return Built(
@@ -112,6 +118,4 @@ def protected_windows(ws: Workspace, modality: str, scene_id: str) -> list[Windo
         proposals = load_proposals(output.folder, scene_id)
         likely = proposals.boxes_scene_xyxy[proposals.objectness_n >= _PROTECTED_OBJECTNESS]
         boxes += [(float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in likely]
-    return [
-        Window(int(x0), int(y0), max(1, int(x1 + 1) - int(x0)), max(1, int(y1 + 1) - int(y0))) for x0, y0, x1, y1 in boxes
-    ]
+    return [Window(int(x0), int(y0), max(1, int(x1 + 1) - int(x0)), max(1, int(y1 + 1) - int(y0))) for x0, y0, x1, y1 in boxes]

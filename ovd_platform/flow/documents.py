@@ -46,12 +46,15 @@ def _build_pairs(task: Task) -> Built:
         shutil.copytree(before.folder / "images", images)
         previous = [DocumentOutcome.from_dict(values) for values in read_json(before.folder / "documents.json")]
     images.mkdir(exist_ok=True)
-    outcomes = extract_bucket(documents_by_bucket(task.ws).get(task.partition, []), images, previous)
+    paths = documents_by_bucket(task.ws).get(task.partition, [])
+    outcomes = extract_bucket(paths, images, previous, passwords=task.ws.config.document_passwords)
     pairs = [pair for outcome in outcomes for pair in outcome.pairs]
     pq.write_table(pairs_to_table(pairs), task.folder / "pairs.parquet")
     failed = {outcome.document_id: outcome.error for outcome in outcomes if outcome.error}
     write_json(task.folder / "documents.json", [outcome.to_dict() for outcome in outcomes])
-    return Built({"documents": len(outcomes), "pairs": len(pairs), "failed": len(failed), "errors": "; ".join(map(str, failed.values()))})
+    return Built(
+        {"documents": len(outcomes), "pairs": len(pairs), "failed": len(failed), "errors": "; ".join(map(str, failed.values()))}
+    )
 
 
 PDF_PAIRS = Stage("pdf_pairs", "1", _pairs_inputs, _build_pairs)

@@ -43,7 +43,9 @@ def _build_annotations(task: Task) -> Built:
         annotations += found
         problems += notes
     unique = {annotation.annotation_id: annotation for annotation in annotations}
-    write_annotations(sorted(unique.values(), key=lambda one: (one.scene_id, one.annotation_id)), task.folder / "annotations.parquet")
+    write_annotations(
+        sorted(unique.values(), key=lambda one: (one.scene_id, one.annotation_id)), task.folder / "annotations.parquet"
+    )
     write_json(task.folder / "problems.json", problems)
     counts: dict[str, int] = {}
     for annotation in unique.values():
@@ -84,7 +86,9 @@ def _build_vocabulary(task: Task) -> Built:
     if path is not None:
         text = path.read_text()
     else:
-        names = sorted({one.class_name for m in ("optical", "sar") for one in load_annotations_of(task.ws, m) if one.class_name})
+        names = sorted(
+            {one.class_name for m in ("optical", "sar") for one in load_annotations_of(task.ws, m) if one.class_name}
+        )
         text = yaml.safe_dump(
             {
                 "classes": [{"name": name, "prompts": [f"a satellite image of a {name}"], "synonyms": []} for name in names],
@@ -108,7 +112,9 @@ def _vocabulary_path(ws: Workspace) -> Path | None:
     path = Path(ws.config.vocabulary)
     path = path if path.is_absolute() else ws.home.root / path
     if not path.is_file():
-        raise InputError(f"Cannot read the vocabulary: expected a file at {path}, found none. Correct `vocabulary` in ovd.yaml.")
+        raise InputError(
+            f"Cannot read the vocabulary: expected a file at {path}, found none. Correct `vocabulary` in ovd.yaml."
+        )
     return path
 
 
@@ -181,7 +187,9 @@ def _build_coco(task: Task) -> Built:
     scenes = {record.scene_id: record for record in task.ws.scenes(task.modality)}
     coco = build_tile_coco(annotations, tiles, scenes, frame="core", versions=dict(task.inputs))
     write_json(task.folder / "coco.json", coco)
-    return Built({"images": len(coco["images"]), "annotations": len(coco["annotations"]), "categories": len(coco["categories"])})
+    return Built(
+        {"images": len(coco["images"]), "annotations": len(coco["annotations"]), "categories": len(coco["categories"])}
+    )
 
 
 COCO_DATASET = Stage("coco_dataset", "1", _coco_inputs, _build_coco)

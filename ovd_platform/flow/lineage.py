@@ -44,7 +44,12 @@ def _of_scene(ws: Workspace, modality: str, scene_id: str, identifier: str) -> d
     result: dict[str, Any] = {
         "kind": "scene",
         "id": identifier,
-        "scene": {"scene_id": scene_id, "version": entry["record"]["version"], "uri": entry["record"]["uri"], "state": entry["state"]},
+        "scene": {
+            "scene_id": scene_id,
+            "version": entry["record"]["version"],
+            "uri": entry["record"]["uri"],
+            "state": entry["state"],
+        },
         "stages": stages,
         "models": _models(ws, modality),
         "runs": sorted({record["run_id"] for record in stages.values()}),
@@ -84,7 +89,9 @@ def _of_detection(ws: Workspace, modality: str, scene_id: str, identifier: str) 
         for row in rows.to_pylist():
             if row["proposal_id"] == identifier:
                 return {"kind": "proposal", "proposal": row}
-    raise InputError(f"Cannot trace {identifier!r}: scene {scene_id} is known, this object of it is not. It may be of an older release.")
+    raise InputError(
+        f"Cannot trace {identifier!r}: scene {scene_id} is known, this object of it is not. It may be of an older release."
+    )
 
 
 def _models(ws: Workspace, modality: str) -> dict[str, Any]:
@@ -101,7 +108,12 @@ def _of_model(ws: Workspace, modality: str, identifier: str) -> dict[str, Any] |
         for partition in partitions_of(ws, modality, name):
             output = current_or_none(ws, modality, name, partition)
             if output is not None and identifier in (output.version, output.key, f"{modality}/{name}"):
-                return {"kind": name, "id": identifier, "record": output.record(), "upstream": _upstream(ws, modality, output.inputs)}
+                return {
+                    "kind": name,
+                    "id": identifier,
+                    "record": output.record(),
+                    "upstream": _upstream(ws, modality, output.inputs),
+                }
     return None
 
 

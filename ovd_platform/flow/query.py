@@ -107,7 +107,9 @@ def _file_vector(ws: Workspace, modality: str, encoder: "Encoder", path: Path) -
     with open_scene(str(path)) as scene:
         record = scene.record
         if record.width_px * record.height_px > 4_000_000:
-            raise InputError(f"Cannot use {path} as an example: expected a chip below 4 Mpx, got {record.area_mpx:.0f}. Cut it out.")
+            raise InputError(
+                f"Cannot use {path} as an example: expected a chip below 4 Mpx, got {record.area_mpx:.0f}. Cut it out."
+            )
         chip = scene.read(Window(0, 0, record.width_px, record.height_px))
         profile = _profile_for(ws, modality, record.instrument) or _own_profile(path)
     return encoder.embed_images([(chip.pixels_chw, chip.valid_hw, profile, band_wavelengths(record))])

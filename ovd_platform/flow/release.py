@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ovd_platform.errors import InputError
 from ovd_platform.flow import models
 from ovd_platform.flow.labels import load_annotations_of, load_split
 from ovd_platform.flow.scenes import embeddings_stage, load_proposals, load_rows, proposals_stage
@@ -92,6 +93,9 @@ def _build_calibration(task: Task) -> Built:
 
     from ovd_platform.detect.calibrate import fit_calibration
     from ovd_platform.detect.prototypes import vocabulary_vectors
+    from ovd_platform.evaluate.compare import metric_at
+    from ovd_platform.evaluate.inputs import EvaluationInput
+    from ovd_platform.evaluate.stats import evaluate
 
     ws, modality = task.ws, task.modality
     scene_ids, labels, note = calibration_scenes(ws, modality)
@@ -99,12 +103,12 @@ def _build_calibration(task: Task) -> Built:
         return Built({"note": "no labels: detections need `ovd search` or labels"}, version=models.NO_MODEL)
     proposals = proposals_stage(task.inputs["proposer"])
     embeddings = embeddings_stage(task.inputs["proposer"], task.inputs["encoder"])
-    rows, recalled = [], []
+    rows, found = [], {}
     for scene_id in scene_ids:
-        found = proposals.materialize(ws, modality, scene_id, run_id=task.run_id, publish=False)
+        proposed = proposals.materialize(ws, modality, scene_id, run_id=task.run_id, publish=False)
         embedded = embeddings.materialize(ws, modality, scene_id, run_id=task.run_id, publish=False)
         rows.append(load_rows(embedded.folder))
-        recalled.append(_recalled(load_proposals(found.folder, scene_id).boxes_scene_xyxy, labels, scene_id))
+        found[scene_id] = load_proposals(proposed.folder, scene_id)
     vocabulary = models.vocabulary(ws)
     encoder = models.encoder(ws, modality, task.inputs["encoder"])
     text = background = None
@@ -115,19 +119,19 @@ def _build_calibration(task: Task) -> Built:
         pa.concat_tables(rows), labels, vocabulary, text, background, labelled_scenes=scene_ids, seed=ws.config.seed
     )
     calibration.save(task.folder)
-    recall = float(np.concatenate(recalled).mean()) if recalled else 0.0
-    write_json(task.folder / "stats.json", {"proposals": {"recall_at_cap": recall}})
-    return Built({"scenes": len(scene_ids), "labels": len(labels), "proposal_recall": round(recall, 4), "note": note}, calibration.version)
-
-
-def _recalled(boxes_n4: Any, labels: list[Annotation], scene_id: str) -> Any:
-    """Which labels of a scene some proposal covers with IoU >= 0.5."""
-    from ovd_platform.geometry.boxes import iou_matrix
-
-    truth = np.asarray([one.box_scene_xyxy for one in labels if one.scene_id == scene_id], dtype=np.float32).reshape(-1, 4)
-    if len(boxes_n4) == 0 or len(truth) == 0:
-        return np.zeros(len(truth), dtype=bool)
-    return iou_matrix(truth, boxes_n4).max(axis=1) >= 0.5
+    stats = evaluate(
+        EvaluationInput(
+            scenes=tuple(ws.scene(modality, scene_id) for scene_id in scene_ids),
+            truth={scene_id: [one for one in labels if one.scene_id == scene_id] for scene_id in scene_ids},
+            proposals=found,
+        ),
+        seed=ws.config.seed,
+    )
+    write_json(task.folder / "stats.json", stats)
+    recall = metric_at(stats, "proposals.recall.all.at_100")
+    return Built(
+        {"scenes": len(scene_ids), "labels": len(labels), "proposal_recall": recall, "note": note}, calibration.version
+    )
 
 
 CALIBRATION = Stage("calibration", "1", _calibration_inputs, _build_calibration)
@@ -153,22 +157,35 @@ def _release_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
 
 def _build_release(task: Task) -> Built:
     """Promote the candidate if the gate lets it through; else the present release stays and the reasons are recorded."""
-    from ovd_platform.evaluate.gate import GateRule, decide_release
-
     ws, modality = task.ws, task.modality
     before = current_or_none(ws, modality, "release")
     present = read_json(before.folder / "release.json") if before else None
-    stats = _stats(ws, modality, task.inputs["calibration"])
-    rules = [GateRule(**rule.model_dump()) for rule in ws.config.gate.rules]
-    decision = decide_release(stats, _stats(ws, modality, present["calibration"]) if present else None, rules if stats else [])
+    passed, reasons = _gate(ws, modality, task.inputs["calibration"], present["calibration"] if present else None)
     components = {name: version for name, version in task.inputs.items() if name != "gate"}
-    chosen = components if decision.passed or present is None else {name: present[name] for name in components}
+    chosen = components if passed or present is None else {name: present[name] for name in components}
     write_json(task.folder / "release.json", chosen)
-    write_json(task.folder / "gate.json", {"passed": decision.passed, "reasons": list(decision.reasons), "candidate": components})
+    write_json(task.folder / "gate.json", {"passed": passed, "reasons": list(reasons), "candidate": components})
     return Built(
-        {"gate_passed": decision.passed, "reasons": "; ".join(decision.reasons), "components": json.dumps(chosen, sort_keys=True)},
+        {"gate_passed": passed, "reasons": "; ".join(reasons), "components": json.dumps(chosen, sort_keys=True)},
         version=content_hash("release", modality, chosen),
     )
+
+
+def _gate(ws: Workspace, modality: str, candidate_version: str, present_version: str | None) -> tuple[bool, tuple[str, ...]]:
+    """Judge a candidate on the calibration scenes; without labels there is nothing to measure and the gate stands open."""
+    from ovd_platform.evaluate.gate import GateRule, decide_release
+
+    stats = _stats(ws, modality, candidate_version)
+    rules = [GateRule(**rule.model_dump()) for rule in ws.config.gate.rules]
+    if not stats or not rules:
+        return True, ("nothing was measured: no labels or no rules",)
+    before = _stats(ws, modality, present_version) if present_version else {}
+    try:
+        decision = decide_release(stats, before or None, rules)
+    except InputError as error:
+        decision = decide_release(stats, None, rules)
+        return decision.passed, (*decision.reasons, f"not held against the present release: {error}")
+    return decision.passed, decision.reasons
 
 
 def _stats(ws: Workspace, modality: str, calibration: str) -> dict[str, Any]:
@@ -191,7 +208,10 @@ def _index_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
         "scene_manifest": version_of(ws, modality, "scene_manifest"),
         "encoder": models.released(ws, modality)["encoder"],
         "embeddings": content_hash(
-            [(scene_id, version_of(ws, modality, "embeddings", scene_id)) for scene_id in partitions_of(ws, modality, "embeddings")]
+            [
+                (scene_id, version_of(ws, modality, "embeddings", scene_id))
+                for scene_id in partitions_of(ws, modality, "embeddings")
+            ]
         ),
     }
 

@@ -9,7 +9,7 @@ from ovd_platform.errors import OvdError
 from ovd_platform.flow import models
 from ovd_platform.flow.labels import load_annotations_of, load_split
 from ovd_platform.flow.query import Question, search
-from ovd_platform.flow.scenes import load_proposals, load_tiles
+from ovd_platform.flow.scenes import load_profile, load_proposals, load_tiles, open_registered
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, current_or_none, version_of
 from ovd_platform.flow.truth import load_truth, truth_contexts, truth_version
 from ovd_platform.flow.workspace import Workspace
@@ -22,10 +22,19 @@ from ovd_platform.stores.home import content_hash, write_json
 if TYPE_CHECKING:
     from ovd_platform.evaluate.inputs import EvaluationInput
     from ovd_platform.evaluate.retrieval import RetrievalQuery
+    from ovd_platform.evaluate.stats import Stats
 
 _EXAMPLES = 5
 _TOP = 100
 _PSEUDO_PROBABILITY = 0.9
+_HEADLINE = {
+    "AP50": "detection.ap50",
+    "AP": "detection.ap",
+    "class-agnostic AP50": "class_agnostic.ap50",
+    "proposal recall at 100 per Mpx": "proposals.recall.all.at_100",
+    "P@10": "retrieval.mean_p_at_10",
+    "ECE": "calibration.ece",
+}
 
 
 def load_detections(ws: Workspace, modality: str, scene_id: str) -> list[Detection]:
@@ -42,7 +51,10 @@ def load_detections(ws: Workspace, modality: str, scene_id: str) -> list[Detecti
 
 
 def _pseudo_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
-    return {record.scene_id: version_of(ws, modality, "detections", record.scene_id, default="none") for record in ws.scenes(modality)}
+    return {
+        record.scene_id: version_of(ws, modality, "detections", record.scene_id, default="none")
+        for record in ws.scenes(modality)
+    }
 
 
 def _build_pseudo(task: Task) -> Built:
@@ -59,7 +71,9 @@ def _build_pseudo(task: Task) -> Built:
             if detection.accepted and (detection.probability or 0.0) >= _PSEUDO_PROBABILITY:
                 x0, y0, x1, y1 = detection.box_scene_xyxy
                 corners = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
-                found.append(Annotation(content_hash(detection.detection_id), scene_id, detection.class_name, corners, source="pseudo"))
+                found.append(
+                    Annotation(content_hash(detection.detection_id), scene_id, detection.class_name, corners, source="pseudo")
+                )
     write_annotations(found, task.folder / "annotations.parquet")
     return Built({"annotations": len(found), "scenes": len({one.scene_id for one in found})})
 
@@ -82,9 +96,9 @@ def _report_inputs(ws: Workspace, modality: str, release: str) -> Inputs:
 
 
 def _build_report(task: Task) -> Built:
+    from ovd_platform.evaluate.pictures import make_pictures, select_pictures
     from ovd_platform.evaluate.report import write_report
     from ovd_platform.evaluate.stats import evaluate
-    from ovd_platform.flow.report_pictures import report_pictures
 
     given = evaluation_input(task.ws, task.modality)
     if given is None:
@@ -94,25 +108,25 @@ def _build_report(task: Task) -> Built:
         (task.folder / "report.html").write_text(f"<!doctype html><title>Evaluation</title><p>{note}</p>")
         return Built({"note": note})
     stats = evaluate(given, seed=task.ws.config.seed, created_utc=datetime.now(UTC).isoformat(timespec="seconds"))
-    write_report(stats, report_pictures(task.ws, task.modality, given), task.folder)
-    return Built({"report": str(task.folder.parent), **headline(stats)})
+    ws, modality = task.ws, task.modality
+    pictures = make_pictures(
+        select_pictures(given),
+        lambda scene_id: open_registered(ws, modality, scene_id),
+        lambda scene_id: load_profile(ws, modality, scene_id),
+    )
+    write_report(stats, pictures, task.folder)
+    return Built({"scenes": len(given.scenes), **headline(stats)})
 
 
 EVALUATION_REPORT = Stage("evaluation_report", "1", _report_inputs, _build_report)
 
 
-def headline(stats: dict[str, object]) -> dict[str, float]:
+def headline(stats: "Stats") -> dict[str, float]:
     """The few figures that plot over releases."""
-    from ovd_platform.evaluate.gate import read_metric
+    from ovd_platform.evaluate.compare import metric_at
 
-    wanted = {
-        "AP50": "coco.ap50",
-        "AP": "coco.ap",
-        "proposal recall": "proposals.recall_at_cap",
-        "P@10": "retrieval.mean.p_at_10",
-    }
-    found = {name: read_metric(stats, path) for name, path in wanted.items()}
-    return {name: round(float(value), 4) for name, value in found.items() if value is not None}
+    found = {name: metric_at(stats, path) for name, path in _HEADLINE.items()}
+    return {name: round(value, 4) for name, value in found.items() if value is not None}
 
 
 def evaluation_input(ws: Workspace, modality: str) -> "EvaluationInput | None":
@@ -186,7 +200,9 @@ def class_queries(ws: Workspace, modality: str, scene_ids: list[str]) -> "list[R
     return queries
 
 
-def example_boxes(ws: Workspace, modality: str, class_name: str, exclude: set[str], count: int = _EXAMPLES, seed: int = 0) -> tuple[str, ...]:
+def example_boxes(
+    ws: Workspace, modality: str, class_name: str, exclude: set[str], count: int = _EXAMPLES, seed: int = 0
+) -> tuple[str, ...]:
     """Example boxes of a class in the form `ovd search --chip` takes, from scenes that are not searched."""
     rows = [
         one

@@ -175,7 +175,9 @@ def _build_embeddings(task: Task) -> Built:
     ws, modality, scene_id = task.ws, task.modality, task.partition
     folder = ws.home.stage(modality, "proposals") / scene_id / task.inputs["proposals"]
     if not folder.is_dir():
-        raise StaleError(f"Cannot embed {scene_id}: expected its proposals, found none. Materialize {modality}/proposals first.")
+        raise StaleError(
+            f"Cannot embed {scene_id}: expected its proposals, found none. Materialize {modality}/proposals first."
+        )
     proposals = load_proposals(folder, scene_id)
     encoder = models.encoder(ws, modality, task.inputs["encoder"])
     tiles = load_tiles(ws, modality, scene_id)
@@ -250,8 +252,8 @@ def _build_detections(task: Task) -> Built:
         else []
     )
     pq.write_table(detections_to_table(found), task.folder / "detections.parquet")
-    write_geojson(found, record, task.folder / "detections.geojson")
-    write_geoparquet(found, record, task.folder / "detections.geoparquet")
+    write_geojson(task.folder / "detections.geojson", found)
+    write_geoparquet(task.folder / "detections.geoparquet", found)
     accepted = [detection for detection in found if detection.accepted]
     counts: dict[str, int] = {}
     for detection in accepted:

@@ -32,7 +32,9 @@ def make_workspace(
         InputError: If the folder holds a workspace already, or no scene file is found.
     """
     if (directory / CONFIG_NAME).exists():
-        raise InputError(f"Cannot make a workspace in {directory}: expected no {CONFIG_NAME}, found one. Edit it, or choose another folder.")
+        raise InputError(
+            f"Cannot make a workspace in {directory}: expected no {CONFIG_NAME}, found one. Edit it, or choose another folder."
+        )
     directory.mkdir(parents=True, exist_ok=True)
     config = OvdConfig(
         imagery=tuple(_absolute(entry) for entry in imagery),
@@ -45,7 +47,9 @@ def make_workspace(
     ws = Workspace.open(directory)
     if not ws.imagery_files():
         (directory / CONFIG_NAME).unlink()
-        raise InputError(f"Cannot make a workspace from {', '.join(imagery)}: expected rasters there, found none. Correct --imagery.")
+        raise InputError(
+            f"Cannot make a workspace from {', '.join(imagery)}: expected rasters there, found none. Correct --imagery."
+        )
     return ws
 
 

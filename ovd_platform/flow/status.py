@@ -10,7 +10,12 @@ from ovd_platform.records.scene import MODALITIES
 
 def workspace_status(ws: Workspace) -> dict[str, Any]:
     """JSON-ready facts: per modality the scenes, the release and every asset with partitions, version and time."""
-    facts: dict[str, Any] = {"home": str(ws.home.root), "rendered": ws.config.rendered, "refused": refused_files(ws), "modalities": {}}
+    facts: dict[str, Any] = {
+        "home": str(ws.home.root),
+        "rendered": ws.config.rendered,
+        "refused": refused_files(ws),
+        "modalities": {},
+    }
     for modality in (*MODALITIES, "shared"):
         folder = ws.home.root / "stages" / modality
         if not folder.is_dir():
@@ -18,7 +23,11 @@ def workspace_status(ws: Workspace) -> dict[str, Any]:
         assets = {}
         for stage in sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name != "checkpoints"):
             partitions = partitions_of(ws, modality, stage)
-            newest = max((output for name in partitions if (output := current_or_none(ws, modality, stage, name))), key=lambda o: o.made_utc, default=None)
+            newest = max(
+                (output for name in partitions if (output := current_or_none(ws, modality, stage, name))),
+                key=lambda o: o.made_utc,
+                default=None,
+            )
             assets[stage] = {
                 "partitions": len(partitions),
                 "version": newest.version if newest else "",

@@ -33,7 +33,9 @@ def _build_library(task: Task) -> Built:
     )
     library.save(task.folder / "library.npz")
     summary = library.summary()
-    return Built({"chips": summary["chips"], "rejected": sum(summary["rejects"].values()), "classes": str(summary["per_class"])})
+    return Built(
+        {"chips": summary["chips"], "rejected": sum(summary["rejects"].values()), "classes": str(summary["per_class"])}
+    )
 
 
 CHIP_LIBRARY = Stage("chip_library", "1", _library_inputs, _build_library)
@@ -82,7 +84,12 @@ def _build_synthetic(task: Task) -> Built:
         return Built({"tiles": 0, "note": str(error)})
     (task.folder / "synthetic.json").rename(task.folder / "coco.json")
     return Built(
-        {"tiles": report.tiles, "objects": report.objects, "rejected": sum(report.rejects.values()), "reasons": str(report.rejects)},
+        {
+            "tiles": report.tiles,
+            "objects": report.objects,
+            "rejected": sum(report.rejects.values()),
+            "reasons": str(report.rejects),
+        },
         version=report.version,
     )
 

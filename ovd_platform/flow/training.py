@@ -130,11 +130,11 @@ def _build_clip(task: Task) -> Built:
     ws = task.ws
     images, texts = _load_pairs(ws, task.modality)
     if len(images) < 8 or ws.config.learn.clip_minutes <= 0:
-        return Built({"pairs": len(images), "note": "too few pairs: search by text is off, search by example works"}, version=NO_MODEL)
+        return Built(
+            {"pairs": len(images), "note": "too few pairs: search by text is off, search by example works"}, version=NO_MODEL
+        )
     backbone, _ = load_model(ws.home.models, f"{task.modality}-backbone", task.inputs["backbone"])
-    trained = train_clip(
-        images, texts, None, backbone, minutes=ws.config.learn.clip_minutes, steps=None, seed=ws.config.seed
-    )
+    trained = train_clip(images, texts, None, backbone, minutes=ws.config.learn.clip_minutes, steps=None, seed=ws.config.seed)
     facts = {"pairs": len(images), **_numbers(trained.card)}
     card = {"recipe": {"inputs": dict(task.inputs)}, "scores": facts, "rendered": ws.config.rendered}
     return Built(facts, version=save_model(ws.home.models, f"{task.modality}-domain_clip", trained.state, card))
@@ -215,7 +215,12 @@ def _train_proposer(task: Task, boxes: dict[str, NDArray[np.float32]], starter: 
             scenes, boxes, minutes=learn.proposer_minutes, steps=None, seed=ws.config.seed,
             init_state=starter.state(), checkpoint_dir=checkpoints,
         )  # fmt: skip
-    facts = {"kind": "trained", "scenes": len(scenes), "boxes": int(sum(len(one) for one in boxes.values())), **_numbers(trained.card)}
+    facts = {
+        "kind": "trained",
+        "scenes": len(scenes),
+        "boxes": int(sum(len(one) for one in boxes.values())),
+        **_numbers(trained.card),
+    }
     card = {**trained.card, "rendered": ws.config.rendered, "inputs": dict(task.inputs)}
     return Built(facts, version=save_model(ws.home.models, f"{task.modality}-proposer", trained.state, card))
 

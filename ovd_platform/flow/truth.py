@@ -53,7 +53,7 @@ def truth_contexts(ws: Workspace) -> dict[str, str]:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     values = read_json(path)
-    return list(values["objects"]) if isinstance(values, dict) else []
+    return list(values.get("objects", [])) if isinstance(values, dict) else []
 
 
 def _identity(scene_id: str, index: int) -> str:

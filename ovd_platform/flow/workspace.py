@@ -87,7 +87,9 @@ def _expand(root: Path, entries: Iterable[str], suffixes: frozenset[str]) -> lis
         if path.suffix == ".ovdx" or path.is_file():
             found.append(str(path))
         elif path.is_dir():
-            found.extend(str(item) for item in path.rglob("*") if item.suffix.lower() in suffixes and not _is_hidden(item, path))
+            found.extend(
+                str(item) for item in path.rglob("*") if item.suffix.lower() in suffixes and not _is_hidden(item, path)
+            )
         else:
             found.extend(item for item in glob.glob(str(path), recursive=True) if Path(item).suffix.lower() in suffixes)
     return sorted(set(found))

@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 SCALES = (2.0, 1.5, 1.0, 0.75, 0.5, 0.375, 0.25, 0.1875, 0.125)
 """Working scales to choose from."""
 
-TYPICAL_OBJECT_PX = 36.0
-"""Side of the median object at the working scale."""
+TYPICAL_OBJECT_PX = 44.0
+"""Side of the median object at the working scale: the one at which the recipe was measured."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,7 @@ def train_proposer(
     regions = load_regions(labelled, scale, memory_bytes, rng, progress)
     counts = tuple(sorted({len(item.scene.record.bands) for item in labelled} | {1, 3, 4}))
     sampler = CropSampler(regions, recipe.crop_px)
-    identity = hashlib.sha256(
-        json.dumps(
-            [asdict(recipe), minutes, steps, seed, scale, sorted(item.scene.record.scene_id for item in labelled)]
-        ).encode()
-    ).hexdigest()
+    identity = _identity(recipe, labelled, [minutes, steps, seed, scale])
     run = _Run(recipe, counts, seed, init_state, rng, identity)
     run.resume(checkpoint_dir)
     run.train(sampler, minutes, steps, checkpoint_dir, progress)
@@ -145,6 +141,15 @@ def train_proposer(
 
 
 _CHECKPOINT = "proposer.pt"
+
+
+def _identity(recipe: ProposerRecipe, labelled: Sequence[LabelledScene], settings: Sequence[float | None]) -> str:
+    """Hash of everything a checkpoint must agree with: recipe, budget, scenes and their labels."""
+    digest = hashlib.sha256(json.dumps([asdict(recipe), *settings]).encode())
+    for item in labelled:
+        digest.update(f"{item.scene.record.scene_id}@{item.scene.record.version}".encode())
+        digest.update(item.boxes_n4.tobytes() + item.difficult_n.tobytes())
+    return digest.hexdigest()
 
 
 class _Run:

@@ -1,7 +1,7 @@
 """The light class-agnostic detector: a small convolutional pyramid that finds object centres at stride 4.
 
-Belongs here: the network and the decoding of its maps into boxes. Does not belong here: losses and training (learn/proposer.py),
-reading tiles and merging seams (propose/light.py).
+Belongs here: the network and the decoding of its maps into boxes. Does not belong here: losses and training
+(learn/proposer.py), reading tiles and merging seams (propose/light.py).
 
 Each cell of the stride-4 grid answers three questions: is an object's centre here (heatmap, after Zhou et al. 2019, "Objects as
 Points"), how far are its four edges (after Tian et al. 2019, "FCOS"), and how well will that box fit (quality, the expected

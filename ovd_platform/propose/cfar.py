@@ -273,7 +273,8 @@ class CfarProposer:
         record = scene.record
         if record.modality != "sar":
             raise InputError(
-                f"Cannot run CFAR on {record.scene_id}: expected SAR, got {record.modality}. Declare `modality: sar` in its .ovd.json."
+                f"Cannot run CFAR on {record.scene_id}: expected SAR, got {record.modality}. "
+                "Declare `modality: sar` in its .ovd.json."
             )
         bands = len(record.bands)
         settings = replace(self.settings, false_alarm_rate=self.settings.false_alarm_rate / bands)

@@ -62,7 +62,7 @@ def ring_means(
     return mean_hw, count_hw
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _shift(intensity_hw, valid_hw, sum_w, count_w, added, removed):  # type: ignore[no-untyped-def]
     """Move column sums one row down."""
     width = intensity_hw.shape[1]
@@ -124,7 +124,7 @@ def ring_orders(
     return value_hw, count_hw
 
 
-@numba.njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, inline="always")
 def _moved(histogram, pointer, below, wanted):  # type: ignore[no-untyped-def]
     """Move the pointer to the bin that holds the wanted rank."""
     while below >= wanted:
@@ -136,7 +136,7 @@ def _moved(histogram, pointer, below, wanted):  # type: ignore[no-untyped-def]
     return pointer, below
 
 
-@numba.njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, inline="always")
 def _column(bin_hw, histogram, col, row, half, sign, pointer, below, total):  # type: ignore[no-untyped-def]
     """Add or remove a column of the square; `below` counts what lies under the pointer."""
     for y in range(row - half, row + half + 1):

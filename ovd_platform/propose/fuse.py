@@ -45,7 +45,8 @@ def fuse_proposals(
     """
     if {item.scene_id for item in sets} != {record.scene_id}:
         raise InputError(
-            f"Cannot fuse proposals of {record.scene_id}: expected sets of that scene, got {sorted({s.scene_id for s in sets})}."
+            f"Cannot fuse proposals of {record.scene_id}: expected sets of that scene, "
+            f"got {sorted({s.scene_id for s in sets})}."
         )
     factors = list(weights) if weights is not None else [1.0] * len(sets)
     if len(factors) != len(sets):

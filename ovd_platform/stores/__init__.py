@@ -1,1 +1,4 @@
-"""All reading and writing of our own artifacts: workspace layout, models, vector tables. Sources outside are raster's and documents'."""
+"""All reading and writing of our own artifacts: workspace layout, models, vector tables.
+
+Does not belong here: sources from outside (raster's and documents' affair).
+"""

@@ -41,6 +41,15 @@ def save_model(models: Path, kind: str, state: dict[str, torch.Tensor], card: di
     return version
 
 
+def save_model_dir(folder: Path, state: dict[str, torch.Tensor], card: dict[str, Any]) -> Path:
+    """Save weights in half precision with their card into a folder of their own (starter weights); returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in halves.items()}, str(folder / _WEIGHTS))
+    write_json(folder / _CARD, card)
+    return folder
+
+
 def load_model(models: Path, kind: str, version: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Load one version.
 

@@ -52,7 +52,7 @@ def test_sixteen_bit_images_keep_their_depth(tmp_path: Path) -> None:
     samples = np.random.default_rng(5).integers(0, 4096, (40, 50), dtype=np.uint16)
     document = pymupdf.open()
     page = document.new_page()
-    page.insert_image(pymupdf.Rect(100, 100, 300, 260), stream=png(chip(1, 48)[:40, :48]))
+    page.insert_image(pymupdf.Rect(100, 100, 300, 260), stream=png(chip(1)[:40, :48]))
     xref = page.get_images()[0][0]
     document.update_stream(xref, samples.astype(">u2").tobytes())
     for key, value in (
@@ -143,6 +143,7 @@ def test_ship_chips_of_the_real_introduction(real_pdfs: Path, tmp_path: Path) ->
     assert len(outcome.pairs) == 91
     assert kinds["satellite"] >= 88
     assert {pair.label for pair in outcome.pairs if pair.label} == {"Fig. SRBBS_b_1", "Fig. SRBBS_b_2"}
+    assert [pair.caption[:28] for pair in outcome.pairs if pair.caption] == ["The comparative experimental"]
     assert sum("Samples of “" in pair.context for pair in outcome.pairs) >= 40
 
 

@@ -1,0 +1,116 @@
+"""Recipe of the starter weights: rendered scenes -> optical backbone (MAE, then metric head) and class-agnostic proposer.
+
+Command: ``python -m ovd_platform.demo.starter FOLDER [backbone|proposer ...] --minutes M``. About 10 minutes for each part on
+one core. The scenes use seeds of their own (never those of the demo or the tests) and hold no dome building, so that
+the demo's unlabelled class stays unknown to the weights. Half precision, so that both parts stay below 10 MB.
+"""
+
+import argparse
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ovd_platform.demo.geotiff import GroundFrame, write_geotiff
+from ovd_platform.demo.scene import render_scene
+from ovd_platform.records.annotation import Annotation
+
+if TYPE_CHECKING:
+    from ovd_platform.raster.radiometry import InstrumentProfile
+    from ovd_platform.raster.scene import Scene
+
+_FIRST_SEED = 900_000
+_INSTRUMENTS = ("rgb-3x8", "pan-1x12", "rgb-3x8", "pan-1x12", "ms-4x12", "ms-8x12")
+_THEMES = ("airfield", "port", "town", "airfield", "industry", "coast", "country")
+_SIZE_PX = 768
+
+Prepared = tuple["list[tuple[Scene, InstrumentProfile]]", list[Annotation]]
+
+
+@contextmanager
+def rendered_scenes(count: int) -> Iterator[Prepared]:
+    """Open scenes with profiles, and their exact labels; instruments and themes take turns."""
+    from ovd_platform.raster.scene import open_scene
+    from ovd_platform.tiles.scan import scan_scene
+
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        scenes: list[tuple[Scene, InstrumentProfile]] = []
+        labels: list[Annotation] = []
+        for index in range(count):
+            instrument, theme = _INSTRUMENTS[index % len(_INSTRUMENTS)], _THEMES[index % len(_THEMES)]
+            rendered = render_scene(_FIRST_SEED + index, instrument, _SIZE_PX, theme=theme, odd=2)  # type: ignore[arg-type]
+            path = Path(folder) / f"starter-{index:03d}.tif"
+            frame = GroundFrame(32631, 400_000.0 + 20_000.0 * index, 5_600_000.0, float(rendered.meta["gsd_m"]))
+            write_geotiff(path, rendered.pixels_chw, frame, rendered.meta)
+            scene = stack.enter_context(open_scene(str(path), scene_id=path.stem))
+            scan = scan_scene(scene, core_px=512, halo_px=0, min_valid_fraction=0.0, min_edge_density=0.0)
+            scenes.append((scene, scan.profile))
+            for number, item in enumerate(rendered.truth):
+                labels.append(
+                    Annotation(f"{path.stem}:{number}", path.stem, item.class_name, item.corners_scene_xy, source="rendered")
+                )
+        yield scenes, labels
+
+
+def train_starter_backbone(folder: Path, minutes: float, scenes: int) -> None:
+    """MAE on mixed instruments, then the metric head on the classes of the rendered world."""
+    from ovd_platform.learn.chips import sample_chips
+    from ovd_platform.learn.mae import train_backbone
+    from ovd_platform.learn.regions import train_regions
+    from ovd_platform.stores.models import save_model_dir
+
+    with rendered_scenes(scenes) as (opened, labels):
+        shard = sample_chips(opened, per_scene=96, chip_px=64, seed=0)
+        pretrained = train_backbone(shard, minutes=minutes * 0.4, steps=None, seed=0)
+        regions = train_regions(opened, labels, pretrained.state, minutes=minutes * 0.6, steps=None, seed=0)
+    card = {
+        "recipe": {"name": "ovd_platform.demo.starter", "minutes": minutes, "scenes": scenes, "first_seed": _FIRST_SEED},
+        "mae": pretrained.card,
+        "regions": regions.card,
+        "rendered": True,
+    }
+    save_model_dir(folder / "optical-backbone", regions.state, card)
+
+
+def train_starter_proposer(folder: Path, minutes: float, scenes: int) -> None:
+    """Class-agnostic proposer on all labelled classes of the rendered world."""
+    from ovd_platform.learn.proposer import train_proposer
+    from ovd_platform.stores.models import save_model_dir
+
+    with rendered_scenes(scenes) as (opened, labels):
+        boxes = {
+            scene.record.scene_id: np.asarray(
+                [one.box_scene_xyxy for one in labels if one.scene_id == scene.record.scene_id], dtype=np.float32
+            ).reshape(-1, 4)
+            for scene, _ in opened
+        }
+        trained = train_proposer(opened, boxes, minutes=minutes, seed=0, input_scale=1.0, default_scales=(1.0, 0.5))
+    card = {
+        **trained.card,
+        "rendered": True,
+        "starter": {"name": "ovd_platform.demo.starter", "scenes": scenes, "first_seed": _FIRST_SEED},
+    }
+    save_model_dir(folder / "optical-proposer", trained.state, card)
+
+
+def main() -> None:
+    """Train the parts named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("parts", nargs="*", default=["backbone", "proposer"])
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--scenes", type=int, default=42)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)
+    if "backbone" in given.parts:
+        train_starter_backbone(given.folder, given.minutes, given.scenes)
+    if "proposer" in given.parts:
+        train_starter_proposer(given.folder, given.minutes, given.scenes)
+
+
+if __name__ == "__main__":
+    main()
