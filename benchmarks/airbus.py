@@ -33,7 +33,9 @@ def run(arguments: list[str]) -> list[Outcome]:
     ap50 = metric_at(stats, "detection.ap50") or 0.0
     others = [*split.train, *split.calibration]
     p50, spread = precision_by_example(ws, "airplane", k=50, examples=5, scene_ids=split.test, exclude=split.test)
-    print(f"held-out scenes {len(split.test)}, others {len(others)}, run {minutes:.1f} min, trained {sum(MINUTES.values()):.0f} min")
+    print(
+        f"held-out scenes {len(split.test)}, others {len(others)}, run {minutes:.1f} min, trained {sum(MINUTES.values()):.0f} min"
+    )
     save_result(
         "airbus",
         {

@@ -19,7 +19,14 @@ def run(arguments: list[str]) -> list[Outcome]:
     second = ovd("demo", "--directory", str(DEMO_HOME))
     missing = unmaterialized()
     print("without a materialization:", ", ".join(missing) or "none")
-    save_result("demo", {"minutes": round(minutes, 2), "assets_without_materialization": missing, "command": "uv run python -m benchmarks demo"})
+    save_result(
+        "demo",
+        {
+            "minutes": round(minutes, 2),
+            "assets_without_materialization": missing,
+            "command": "uv run python -m benchmarks demo",
+        },
+    )
     return [
         Outcome("minutes", minutes, 8, at_least=False),
         Outcome("assets without a materialization", len(missing), 0, at_least=False),

@@ -1,8 +1,8 @@
 """One figure of a benchmark against its goal."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-import os
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,8 @@ def _places(ws: Workspace) -> tuple[float, int, int]:
         if not found:
             continue
         boxes = [one.box_scene_xyxy for one in found]
-        repeated += int(seam_duplicates(np.asarray(boxes), [one.tile_id for one in found], [one.class_name for one in found]).sum())
+        repeated += int(
+            seam_duplicates(np.asarray(boxes), [one.tile_id for one in found], [one.class_name for one in found]).sum()
+        )
         worst = max(worst, float(footprint_errors_px(record, boxes, [one.footprint_lonlat for one in found]).max()))
     return worst, repeated, answers

@@ -38,7 +38,9 @@ def run(arguments: list[str]) -> list[Outcome]:
     box = ",".join(f"{value:.0f}" for value in first.box_scene_xyxy)
     ovd("search", "-C", str(home), "--chip", f"{first.scene_id}:{box}", "--sheet", str(home / "first.png"))
     minutes = (time.monotonic() - started) / 60
-    proposals = {scene_id: load_proposals(current(ws, "optical", "proposals", scene_id).folder, scene_id) for scene_id in records}
+    proposals = {
+        scene_id: load_proposals(current(ws, "optical", "proposals", scene_id).folder, scene_id) for scene_id in records
+    }
     stats = evaluate(EvaluationInput(scenes=tuple(records.values()), truth=truth, proposals=proposals), replicates=100)
     recall = metric_at(stats, "proposals.recall.all.at_100") or 0.0
     p50, spread = _by_example(ws, truth)
@@ -74,9 +76,5 @@ def _by_example(ws: Workspace, truth: dict[str, list[Annotation]]) -> tuple[floa
     values = []
     for round_ in range(5):
         searched = [name for index, name in enumerate(names) if index % 5 != round_]
-        values.append(
-            precision_by_example(ws, "airplane", k=50, examples=5, scene_ids=searched, exclude=searched, draws=2)[0]
-        )
+        values.append(precision_by_example(ws, "airplane", k=50, examples=5, scene_ids=searched, exclude=searched, draws=2)[0])
     return float(np.mean(values)), float(np.std(values))
-
-

@@ -48,7 +48,11 @@ def precision_by_example(
     values = []
     for draw in range(draws):
         chips = example_boxes(ws, "optical", class_name, exclude=set(exclude), count=examples, seed=draw)
-        values.append(_precision(ws, truth, class_name, Question(chips=chips, top=4 * k, filter=SearchFilter(scene_ids=tuple(scene_ids))), k))
+        values.append(
+            _precision(
+                ws, truth, class_name, Question(chips=chips, top=4 * k, filter=SearchFilter(scene_ids=tuple(scene_ids))), k
+            )
+        )
     return float(np.mean(values)), float(np.std(values))
 
 

@@ -14,7 +14,10 @@ from ovd_platform.errors import OvdError
 from ovd_platform.flow.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from assets.launch import Summary
+    from ovd_platform.records.prompt import Hit
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", help=__doc__, pretty_exceptions_enable=False
@@ -159,11 +162,11 @@ def search(
     console.print(f"Contact sheet: {query.write_sheet(ws, question, hits, path)}")
 
 
-def print_hits(hits: "list[object]", title: str) -> None:
+def print_hits(hits: "Sequence[Hit]", title: str) -> None:
     """Print hits as a table."""
     from ovd_platform.search.answers import hits_to_rows
 
-    rows = hits_to_rows(hits)  # type: ignore[arg-type]
+    rows = hits_to_rows(hits)
     table = Table(title=title)
     for name in rows[0] if rows else ("no hits",):
         table.add_column(name)

@@ -82,7 +82,7 @@ class OpenClipEncoder:
     @property
     def dim(self) -> int:
         """Length of the vectors."""
-        return self._dim
+        return int(self._dim)
 
     @property
     def has_language(self) -> bool:

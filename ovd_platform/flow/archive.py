@@ -1,5 +1,7 @@
 """Codec policy and archive: what must stay exact, what may be lossy, and the proof that the archive decodes."""
 
+from typing import Any
+
 from ovd_platform.errors import StaleError
 from ovd_platform.flow.labels import load_annotations_of
 from ovd_platform.flow.scenes import load_proposals, load_tiles, open_registered
@@ -30,7 +32,7 @@ def _build_policy(task: Task) -> Built:
 
     ws, modality, settings = task.ws, task.modality, task.ws.config.archive
     policy = CodecPolicy(distance=settings.distance, lossless_edge_density=settings.lossless_edge_density)
-    measured = []
+    measured: list[dict[str, Any]] = []
     by_instrument = {
         record.instrument: record for record in ws.scenes(modality) if current_or_none(ws, modality, "tiles", record.scene_id)
     }

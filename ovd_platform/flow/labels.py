@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import yaml
 
 from ovd_platform.errors import InputError
@@ -140,7 +141,7 @@ def make_split(ws: Workspace, modality: str) -> "Split":
         thumbnails = {}
         for scene_id in unplaced:
             picture = cv2.imread(str(current(ws, modality, "tiles", scene_id).folder / "thumbnail.jpg"))
-            thumbnails[scene_id] = picture[..., ::-1]
+            thumbnails[scene_id] = np.asarray(picture)[..., ::-1]
         groups = appearance_groups(thumbnails)
     settings = ws.config.split
     split = split_scenes(

@@ -90,12 +90,12 @@ def proposer(ws: Workspace, modality: str, version: str) -> "Proposer":
 
 @lru_cache(maxsize=4)
 def _proposer(models: Path, modality: str, version: str, false_alarm_rate: float) -> "Proposer":
-    from ovd_platform.propose.cfar import CfarProposer
+    from ovd_platform.propose.cfar import CfarProposer, CfarSettings
     from ovd_platform.propose.light import LightProposer
     from ovd_platform.stores.models import load_model
 
     if version.startswith("cfar"):
-        return CfarProposer(false_alarm_rate=false_alarm_rate, version=version)
+        return CfarProposer(CfarSettings(false_alarm_rate=false_alarm_rate))
     state, card = load_model(models, f"{modality}-proposer", version)
     return LightProposer(state, card, version)
 

@@ -22,6 +22,7 @@ from ovd_platform.stores.home import content_hash, read_json, write_json
 if TYPE_CHECKING:
     from ovd_platform.raster.radiometry import InstrumentProfile
     from ovd_platform.raster.scene import Scene
+    from ovd_platform.stores.tables import Level
 
 
 def open_registered(ws: Workspace, modality: str, scene_id: str) -> "Scene":
@@ -208,7 +209,8 @@ def publish_embeddings(ws: Workspace, modality: str, scene_id: str) -> int:
     tables = VectorTables(ws.home.tables)
     encoder = output.inputs["encoder"]
     total = 0
-    for level, name in (("tile", "tiles.parquet"), ("proposal", "proposals.parquet")):
+    levels: "tuple[tuple[Level, str], ...]" = (("tile", "tiles.parquet"), ("proposal", "proposals.parquet"))
+    for level, name in levels:
         rows = pq.read_table(output.folder / name)
         tables.replace_scene(level, modality, encoder, scene_id, rows)
         total += rows.num_rows

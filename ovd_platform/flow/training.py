@@ -184,8 +184,12 @@ def _build_proposer(task: Task) -> Built:
 
     ws, learn = task.ws, task.ws.config.learn
     if task.modality == "sar":
+        from ovd_platform.propose.cfar import CfarProposer, CfarSettings
+
         rate = ws.config.propose.cfar_false_alarm_rate
-        return Built({"kind": "CFAR", "false_alarm_rate": rate}, version=f"cfar-{content_hash('os', rate)}")
+        return Built(
+            {"kind": "CFAR", "false_alarm_rate": rate}, version=CfarProposer(CfarSettings(false_alarm_rate=rate)).version
+        )
     starter = Starter.of("optical-proposer") if learn.init == "starter" else Starter(None)
     boxes = _boxes_by_scene(ws, task.modality)
     if boxes and learn.proposer_minutes > 0:

@@ -91,7 +91,8 @@ def _expand(root: Path, entries: Iterable[str], suffixes: frozenset[str]) -> lis
                 str(item) for item in path.rglob("*") if item.suffix.lower() in suffixes and not _is_hidden(item, path)
             )
         else:
-            found.extend(item for item in glob.glob(str(path), recursive=True) if Path(item).suffix.lower() in suffixes)
+            matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (patterns are absolute)
+            found.extend(item for item in matches if Path(item).suffix.lower() in suffixes)
     return sorted(set(found))
 
 

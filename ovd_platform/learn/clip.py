@@ -130,6 +130,8 @@ def train_clip(
         same_bb = (caption_b[:, None] == caption_b[None]) | _equal(chosen)
         return clip_loss(image_bd, language.text(tokenize(chosen)).float(), language.log_scale.clamp(max=4.0).exp(), same_bb)
 
+    if not language.head.calibrated:
+        _calibrate(backbone, language, pairs, training)
     before = retrieval_scores(backbone, language, pairs, held)
     facts = fit(
         _Trainable(language), loss_of, budget=Budget(minutes, steps), rate=5e-4, seed=seed, what="domain CLIP",
@@ -157,6 +159,15 @@ def _branch(backbone: MultiBandViT, language: LanguageBranch, images: Tensor, ke
         branch_bpd = backbone.branch_tokens(images, keys, language.branch)
     vectors: Tensor = language(branch_bpd)
     return vectors
+
+
+@torch.no_grad()
+def _calibrate(backbone: MultiBandViT, language: LanguageBranch, pairs: PairSet, rows: Sequence[int]) -> None:
+    pooled = [
+        language.pooled(backbone.branch_tokens(centre_view(pixels[:256], backbone.size.img_px, 0.9), keys, language.branch))
+        for keys, _, pixels in pairs.batch(rows)
+    ]
+    language.head.calibrate(torch.cat(pooled))
 
 
 def _split(caption_n: NDArray[np.int64], seed: int) -> tuple[list[int], list[int]]:
@@ -194,9 +205,7 @@ def _equal(chosen: Sequence[str]) -> Tensor:
 
 
 @torch.no_grad()
-def retrieval_scores(
-    backbone: MultiBandViT, language: LanguageBranch, pairs: PairSet, rows: Sequence[int]
-) -> dict[str, float]:
+def retrieval_scores(backbone: MultiBandViT, language: LanguageBranch, pairs: PairSet, rows: Sequence[int]) -> dict[str, float]:
     """R@1/5/10 of captions from images and of images from captions; identical captions count as one.
 
     Args:

@@ -100,7 +100,7 @@ def load_regions(
         Regions at the working scale.
     """
     wanted_bytes = sum(2 * len(item.scene.record.bands) * item.scene.record.area_mpx * 1e6 * scale**2 for item in labelled)
-    regions = []
+    regions: list[Region] = []
     for index, item in enumerate(labelled):
         record = item.scene.record
         if wanted_bytes <= memory_bytes:

@@ -4,12 +4,13 @@ Belongs here: region crops of labels and background, the supervised contrastive 
 Does not belong here: pretraining (mae), words (clip).
 
 Each crop is seen in two random views. Labelled objects attract all objects of their class; background and objects nobody named
-attract only their own other view (Chen et al. 2020), so nothing about the background is learned as a class. Command:
-`ovd train backbone`.
+attract only their own other view (Chen et al. 2020), so nothing about the background is learned as a class. First
+the head alone on precomputed tokens, then head and backbone together. Command: `ovd train backbone`.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +24,11 @@ from ovd_platform.embed.crops import CONTEXT, crop_squares, iterate_crops
 from ovd_platform.errors import InputError
 from ovd_platform.learn.augment import Keys, centre_view, fewer_bands, relight, warp
 from ovd_platform.learn.background import sample_background
-from ovd_platform.learn.schedule import Budget, Progress, Trained, fit
+from ovd_platform.learn.schedule import Budget, Progress, Trained, cosine_rate, fit
 from ovd_platform.models.mae import random_keep
 from ovd_platform.models.precision import mixed_precision
 from ovd_platform.models.stems import band_keys
-from ovd_platform.models.vit import RegionModel, half_state, state_version
+from ovd_platform.models.vit import RegionModel, ViTConfig, half_state, state_version
 from ovd_platform.raster.radiometry import InstrumentProfile
 from ovd_platform.records.annotation import Annotation
 
@@ -43,6 +44,8 @@ _SPAN = 64 / 96  # the nominal crop is the middle of what is stored, so that vie
 _BATCH = 64
 _TEMPERATURE = 0.1
 _KEEP_FRACTION = 0.6
+_VIEWS = 3
+_MAX_HEAD_CROPS = 6000
 _MAX_PER_SCENE = 400
 
 
@@ -203,42 +206,127 @@ def train_on_regions(
     held_scenes = _held_out(groups)
     training = [part for group in groups if len((part := group.where(~np.isin(group.scene_n, held_scenes))).label_n)]
     held = [part for group in groups if len((part := group.where(np.isin(group.scene_n, held_scenes))).label_n)]
+    before = knn_scores(model, training, held)
+    started = time.monotonic()
+    head_facts = fit_head(model, training, seed=seed, seconds=None if minutes is None else 0.5 * 60 * minutes)
+    head_only = knn_scores(model, training, held)
+    left = None if minutes is None else max(0.02, minutes - (time.monotonic() - started) / 60)
+    size = sum(len(group.label_n) for group in groups)
+    facts = fit(
+        model, _loss_of(model, training), budget=Budget(left, steps), rate=1e-4, seed=seed, what="visual embedding",
+        fingerprint=f"regions|{state_version(dict(state))}|{size}|{list(classes)}|{minutes}",
+        checkpoint_dir=checkpoint_dir, progress=progress,
+    )  # fmt: skip
+    scores = {f"{name}_before": value for name, value in before.items()}
+    scores |= {f"{name}_head_only": value for name, value in head_only.items()} | knn_scores(model, training, held)
+    scores |= {"regions": size, "held_out_scenes": len(held_scenes)} | head_facts
+    logger.info("Visual embedding: %s", scores)
+    passed = {name: t.half() if t.is_floating_point() else t for name, t in state.items() if name.startswith("decoder_")}
+    recipe = {"kind": "regions", "seed": seed, "minutes": minutes, "steps": steps, "temperature": _TEMPERATURE, "batch": _BATCH}
+    card = {"recipe": recipe, "scores": scores, "classes": list(classes), **facts}
+    return Trained({**passed, **half_state(model)}, card)
+
+
+def _loss_of(model: RegionModel, training: Sequence[RegionGroup]) -> Callable[[torch.Generator], Tensor]:
     weights = torch.tensor([float(len(group.label_n)) for group in training])
-    odds = [torch.from_numpy(_odds(group.label_n)) for group in training]
+    odds = [torch.from_numpy(sampling_odds(group.label_n)) for group in training]
 
     def loss_of(generator: torch.Generator) -> Tensor:
         index = int(torch.multinomial(weights, 1, generator=generator))
         group = training[index]
         chosen = torch.multinomial(odds[index], min(_BATCH, len(group.label_n)), replacement=False, generator=generator)
         images = torch.from_numpy(group.crops_nchw[chosen.numpy()].astype(np.float32))
-        label_b = torch.from_numpy(group.label_n[chosen.numpy()])
-        label_b = torch.where(label_b < 0, 1_000_000 + torch.arange(len(label_b)), label_b)
-        vectors = torch.cat([_view(model, images, group.keys, generator) for _ in range(2)])
+        label_b = own_labels(torch.from_numpy(group.label_n[chosen.numpy()]))
+        views = [_view(images, group.keys, model.backbone.size, generator) for _ in range(2)]
+        vectors = torch.cat([model(view, seen, keep_bp=keep) for view, seen, keep in views])
         return contrastive_loss(vectors, torch.cat([label_b, label_b]))
 
-    before = knn_scores(model, training, held)
-    size = sum(len(group.label_n) for group in groups)
-    facts = fit(
-        model, loss_of, budget=Budget(minutes, steps), rate=5e-4, seed=seed, what="visual embedding",
-        fingerprint=f"regions|{state_version(dict(state))}|{size}|{list(classes)}",
-        checkpoint_dir=checkpoint_dir, progress=progress,
-    )  # fmt: skip
-    scores = {f"{name}_before": value for name, value in before.items()} | knn_scores(model, training, held)
-    logger.info("Visual embedding: %s", scores)
-    passed = {name: t.half() if t.is_floating_point() else t for name, t in state.items() if name.startswith("decoder_")}
-    recipe = {"kind": "regions", "seed": seed, "minutes": minutes, "steps": steps, "temperature": _TEMPERATURE, "batch": _BATCH}
-    scores |= {"regions": size, "held_out_scenes": len(held_scenes)}
-    card = {"recipe": recipe, "scores": scores, "classes": list(classes), **facts}
-    return Trained({**passed, **half_state(model)}, card)
+    return loss_of
 
 
-def _view(model: RegionModel, images: Tensor, keys: Keys, generator: torch.Generator) -> Tensor:
-    img_px = model.backbone.size.img_px
-    view = relight(warp(images, img_px, generator, span=_SPAN), generator)
+def own_labels(label_b: Tensor) -> Tensor:
+    """Labels with a number of its own for every background crop and every object nobody named."""
+    return torch.where(label_b < 0, 1_000_000 + torch.arange(len(label_b)), label_b)
+
+
+def fit_head(
+    model: RegionModel, training: Sequence[RegionGroup], *, seed: int, seconds: float | None, steps: int = 250
+) -> dict[str, int]:
+    """Train the visual head alone on pooled tokens of random views, computed once; the backbone stays as it is.
+
+    Large batches over all instruments cost next to nothing here, and most of what the metric gains it gains here.
+
+    Args:
+        model: Trained in place; its head is calibrated unless it already was.
+        training: Crops.
+        seed: Of every choice.
+        seconds: Time for computing tokens (the head itself takes seconds); None: all crops, at most `_MAX_HEAD_CROPS`.
+        steps: Optimiser steps of the head.
+
+    Returns:
+        How many crops it saw.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    pooled_nvf, label_n = _pooled_views(model, training, generator, seconds)
+    head = model.visual_head
+    rate = 5e-4 if head.calibrated else 2e-3
+    if not head.calibrated:
+        head.calibrate(pooled_nvf.flatten(0, 1))
+    odds_n = torch.from_numpy(sampling_odds(label_n.numpy()))
+    optimiser = torch.optim.AdamW(head.parameters(), rate, weight_decay=0.05)
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * cosine_rate(step / steps)
+        chosen = torch.multinomial(odds_n, min(512, len(label_n)), replacement=False, generator=generator)
+        pair = torch.randperm(pooled_nvf.shape[1], generator=generator)[:2].tolist()
+        label_b = own_labels(label_n[chosen])
+        vectors = torch.cat([head.project(pooled_nvf[chosen, view]) for view in pair])
+        loss = contrastive_loss(vectors, torch.cat([label_b, label_b]))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return {"head_crops": len(label_n), "head_steps": steps}
+
+
+@torch.no_grad()
+def _pooled_views(
+    model: RegionModel, training: Sequence[RegionGroup], generator: torch.Generator, seconds: float | None
+) -> tuple[Tensor, Tensor]:
+    """Pooled tokens of `_VIEWS` views a crop, (N, V, 3 D), and labels (N,); crops in random order until time is up."""
+    model.eval()
+    parts = [(index, rows) for index, group in enumerate(training) for rows in _random_batches(group, generator)]
+    order = torch.randperm(len(parts), generator=generator).tolist()
+    pooled, labels, started, count = [], [], time.monotonic(), 0
+    for position in order:
+        if labels and (count >= _MAX_HEAD_CROPS or (seconds is not None and time.monotonic() - started > seconds)):
+            break
+        index, rows = parts[position]
+        group = training[index]
+        images = torch.from_numpy(group.crops_nchw[rows].astype(np.float32))
+        views = []
+        for _ in range(_VIEWS):
+            view, seen, _ = _view(images, group.keys, model.backbone.size, generator)
+            with mixed_precision():
+                views.append(model.visual_head.pool(model.backbone(view, seen)[0]))
+        pooled.append(torch.stack(views, dim=1))
+        labels.append(torch.from_numpy(group.label_n[rows]))
+        count += len(rows)
+    return torch.cat(pooled), torch.cat(labels)
+
+
+def _random_batches(group: RegionGroup, generator: torch.Generator) -> list[NDArray[np.int64]]:
+    order: NDArray[np.int64] = torch.multinomial(
+        torch.from_numpy(sampling_odds(group.label_n)), len(group.label_n), replacement=False, generator=generator
+    ).numpy()
+    return [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
+
+
+def _view(images: Tensor, keys: Keys, size: ViTConfig, generator: torch.Generator) -> tuple[Tensor, Keys, Tensor]:
+    """A random view, what its bands are, and the patches a training step looks at."""
+    view = relight(warp(images, size.img_px, generator, span=_SPAN), generator)
     view, seen = fewer_bands(view, keys, generator)
-    keep = random_keep(len(view), (img_px // model.backbone.size.patch_px) ** 2, _KEEP_FRACTION, generator)
-    vectors: Tensor = model(view, seen, keep_bp=keep)
-    return vectors
+    keep = random_keep(len(view), (size.img_px // size.patch_px) ** 2, _KEEP_FRACTION, generator)
+    return view, seen, keep
 
 
 def _held_out(groups: Sequence[RegionGroup]) -> NDArray[np.int64]:
@@ -248,7 +336,7 @@ def _held_out(groups: Sequence[RegionGroup]) -> NDArray[np.int64]:
     return held
 
 
-def _odds(label_n: NDArray[np.int64]) -> NDArray[np.float64]:
+def sampling_odds(label_n: NDArray[np.int64]) -> NDArray[np.float64]:
     """Sampling weights: half background, half objects; classes by the square root of their size."""
     values, inverse, counts = np.unique(label_n, return_inverse=True, return_counts=True)
     share = np.sqrt(counts.astype(np.float64))

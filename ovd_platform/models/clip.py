@@ -34,8 +34,11 @@ class LanguageBranch(nn.Module):
         self.branch = size.depth - own_blocks
         self.blocks = transformer(size.dim, own_blocks, size.heads)
         self.blocks.layers.load_state_dict(
-            {f"{int(name.split('.')[0]) - self.branch}.{name.split('.', 1)[1]}": tensor
-             for name, tensor in backbone.blocks.layers.state_dict().items() if int(name.split(".")[0]) >= self.branch}
+            {
+                f"{int(name.split('.')[0]) - self.branch}.{name.split('.', 1)[1]}": tensor
+                for name, tensor in backbone.blocks.layers.state_dict().items()
+                if int(name.split(".")[0]) >= self.branch
+            }
         )
         self.norm = copy.deepcopy(backbone.norm)
         self.head = PoolHead(size.dim)
@@ -44,11 +47,14 @@ class LanguageBranch(nn.Module):
 
     def forward(self, branch_bpd: Tensor) -> Tensor:
         """Unit language vectors of images from the backbone's branch tokens, shape (B, D)."""
+        return self.head.project(self.pooled(branch_bpd))
+
+    def pooled(self, branch_bpd: Tensor) -> Tensor:
+        """Pooled tokens behind the own blocks, shape (B, 3 D)."""
         tokens_bpd = branch_bpd
         for block in self.blocks.layers:
             tokens_bpd = block(tokens_bpd)
-        vectors_bd: Tensor = self.head(self.norm(tokens_bpd))
-        return vectors_bd
+        return self.head.pool(self.norm(tokens_bpd))
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], backbone: MultiBandViT) -> Self:

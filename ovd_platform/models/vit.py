@@ -136,20 +136,48 @@ class MultiBandViT(nn.Module):
 
 
 class PoolHead(nn.Module):
-    """Tokens to one unit vector: learned attention pooling beside the mean, then a two-layer projection."""
+    """Tokens to one unit vector: mean, spread and maximum of the tokens, standardised, then one linear map.
+
+    The standardisation is fixed once from data (`calibrate`). Without it all vectors of a transformer share one large common part
+    and a contrastive loss spends its first thousand steps on removing that.
+    """
+
+    shift: Tensor
+    scale: Tensor
 
     def __init__(self, dim: int, out_dim: int | None = None) -> None:
         """Make the head for tokens of ``dim``; ``out_dim`` defaults to ``dim``."""
         super().__init__()
-        self.query = nn.Linear(dim, 3)
-        self.mlp = nn.Sequential(nn.Linear(4 * dim, dim), nn.GELU(), nn.Linear(dim, out_dim or dim))
+        self.register_buffer("shift", torch.zeros(3 * dim))
+        self.register_buffer("scale", torch.ones(3 * dim))
+        self.linear = nn.Linear(3 * dim, out_dim or dim)
+
+    @staticmethod
+    def pool(tokens_bpd: Tensor) -> Tensor:
+        """Mean, standard deviation and maximum over the tokens, shape (B, 3 D), float32."""
+        tokens = tokens_bpd.float()
+        mean = tokens.mean(1)
+        spread = ((tokens - mean[:, None]).square().mean(1) + 1e-6).sqrt()
+        return torch.cat([mean, spread, tokens.amax(1)], dim=1)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the standardisation was set."""
+        return bool((self.scale != 1).any())
+
+    @torch.no_grad()
+    def calibrate(self, pooled_bf: Tensor) -> None:
+        """Set the standardisation to the statistics of pooled tokens, shape (B, 3 D)."""
+        self.shift.copy_(pooled_bf.mean(0))
+        self.scale.copy_(1.0 / (pooled_bf.std(0) + 1e-2))
+
+    def project(self, pooled_bf: Tensor) -> Tensor:
+        """Unit vectors of pooled tokens, shape (B, out_dim)."""
+        return F.normalize(self.linear((pooled_bf - self.shift) * self.scale), dim=1)
 
     def forward(self, tokens_bpd: Tensor) -> Tensor:
-        """Unit vectors, shape (B, out_dim)."""
-        weight_bpq = self.query(tokens_bpd).softmax(dim=1)
-        pooled_bqd = torch.einsum("bpq,bpd->bqd", weight_bpq, tokens_bpd)
-        joined_bd = torch.cat([tokens_bpd.mean(1, keepdim=True), pooled_bqd], dim=1).flatten(1)
-        return F.normalize(self.mlp(joined_bd), dim=1)
+        """Unit vectors of tokens, shape (B, out_dim)."""
+        return self.project(self.pool(tokens_bpd))
 
 
 class RegionModel(nn.Module):

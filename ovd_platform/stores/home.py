@@ -6,7 +6,7 @@ Belongs here: where each artifact lies, content hashes, atomic writes. Does not 
 import hashlib
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,9 +67,7 @@ class Home:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary neighbour of `path` that replaces it when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)

@@ -113,7 +113,9 @@ def test_states_that_do_not_belong_together_are_refused():
 
 def test_bfloat16_changes_vectors_by_less_than_a_thousandth():
     backbone, clip = _states(ViTConfig())
-    pair = [BuiltinEncoder(backbone, clip, precision=p).embed_boxes(_scene(), BOXES, _profile()) for p in ("float32", "bfloat16")]
+    pair = [
+        BuiltinEncoder(backbone, clip, precision=p).embed_boxes(_scene(), BOXES, _profile()) for p in ("float32", "bfloat16")
+    ]
     for exact, half in zip(*pair, strict=True):
         assert ((exact * half).sum(1) > 0.999).all()
 

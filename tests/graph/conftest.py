@@ -20,7 +20,11 @@ def write_scene(folder: Path, name: str, seed: int, place: int, labels: Path | N
     write_geotiff(path, rendered.pixels_chw, GroundFrame(32631, 400_000.0 + 10_000.0 * place, 5_600_000.0, meta["gsd_m"]), meta)
     if labels is not None:
         features = [
-            {"type": "Feature", "geometry": None, "properties": {"scene": path.name, "class": one.class_name, "corners_px": one.corners_scene_xy}}
+            {
+                "type": "Feature",
+                "geometry": None,
+                "properties": {"scene": path.name, "class": one.class_name, "corners_px": one.corners_scene_xy},
+            }
             for one in rendered.truth
             if one.labelled
         ]

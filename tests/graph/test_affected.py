@@ -33,7 +33,9 @@ class Ticker:
         done: set[tuple[str, str | None]] = set()
         for _ in range(most):
             self.now += datetime.timedelta(minutes=5)
-            result = evaluate_automation_conditions(defs=defs, instance=self.instance, cursor=self.cursor, evaluation_time=self.now)
+            result = evaluate_automation_conditions(
+                defs=defs, instance=self.instance, cursor=self.cursor, evaluation_time=self.now
+            )
             self.cursor = result.cursor
             if result.total_requested == 0:
                 return done
@@ -71,7 +73,8 @@ def of_scene(name: str) -> set[tuple[str, str | None]]:
 
 def test_touching_nothing_materializes_nothing(ran: Workspace, ticker: Ticker) -> None:
     report = register_and_observe(ticker.instance, ran)
-    assert not report.new and not report.changed
+    assert not report.new
+    assert not report.changed
     assert ticker.settle() == set()
     assert run_graph(ran, say=lambda line: None).materialized == []
 

@@ -17,7 +17,9 @@ SHARED = {"pdf_pairs", "pair_dataset", "vocabulary"}
 
 def test_every_artifact_is_an_asset_with_a_face() -> None:
     graph = defs.resolve_asset_graph()
-    expected = {AssetKey([m, name]) for m in ("optical", "sar") for name in PER_MODALITY} | {AssetKey(["shared", name]) for name in SHARED}
+    expected = {AssetKey([m, name]) for m in ("optical", "sar") for name in PER_MODALITY} | {
+        AssetKey(["shared", name]) for name in SHARED
+    }
     assert graph.get_all_asset_keys() == expected
     for key in expected:
         node = graph.get(key)

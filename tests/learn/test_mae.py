@@ -45,9 +45,9 @@ def test_training_lowers_the_held_out_loss_and_repeats_exactly():
 
 def test_continuing_from_a_state_passes_other_parts_through():
     start = train_backbone(_shard(), steps=2, config=TINY).state
-    start["visual_head.mlp.2.bias"] = torch.ones(48, dtype=torch.float16)
+    start["visual_head.linear.bias"] = torch.ones(48, dtype=torch.float16)
     after = train_backbone(_shard(), steps=2, init_state=start).state
-    assert torch.equal(after["visual_head.mlp.2.bias"], start["visual_head.mlp.2.bias"])
+    assert torch.equal(after["visual_head.linear.bias"], start["visual_head.linear.bias"])
     assert not torch.equal(after["backbone.stem.kernel"], start["backbone.stem.kernel"])
 
 

@@ -57,7 +57,9 @@ def test_bands_and_keys_must_agree():
 
 def test_adapter_initialisations():
     pixels = torch.rand(1, 5, 4, 4)
-    assert torch.allclose(SensorAdapter(5, init="average")(pixels), pixels.mean(1, keepdim=True).expand(-1, 3, -1, -1), atol=1e-6)
+    assert torch.allclose(
+        SensorAdapter(5, init="average")(pixels), pixels.mean(1, keepdim=True).expand(-1, 3, -1, -1), atol=1e-6
+    )
     assert torch.equal(SensorAdapter(5, init="first3")(pixels), pixels[:, :3])
     assert torch.equal(SensorAdapter(1, init="first3")(pixels[:, :1]), pixels[:, :1].expand(-1, 3, -1, -1))
     with pytest.raises(InputError, match="random"):

@@ -7,7 +7,13 @@ from ovd_platform.models.text import BUCKETS, MAX_WORDS, TextTower, hash_pieces,
 
 def test_case_and_plural_do_not_matter():
     assert words_of("The SHIPS, at two quays!") == words_of("ship two quay")
-    for plural, one in (("ferries", "ferry"), ("boxes", "box"), ("aircraft", "aircraft"), ("churches", "church"), ("glass", "glass")):
+    for plural, one in (
+        ("ferries", "ferry"),
+        ("boxes", "box"),
+        ("aircraft", "aircraft"),
+        ("churches", "church"),
+        ("glass", "glass"),
+    ):
         assert singular(plural) == one
 
 
@@ -29,7 +35,9 @@ def test_padding_does_not_change_a_vector():
     torch.manual_seed(0)
     tower = TextTower(48, 2, 3, 32).eval()
     alone = tower(tokenize(["storage tank"]))
-    beside = tower(tokenize(["storage tank", "a container ship with cranes moored along the northern quay of a large port"]))[:1]
+    beside = tower(tokenize(["storage tank", "a container ship with cranes moored along the northern quay of a large port"]))[
+        :1
+    ]
     assert torch.allclose(alone, beside, atol=1e-5)
     assert torch.allclose(alone.norm(dim=1), torch.ones(1), atol=1e-5)
 
