@@ -67,7 +67,7 @@ def stage_asset(
     def materialize_stage(context: AssetExecutionContext, workspace: WorkspaceResource) -> MaterializeResult:
         ws = workspace.open()
         partition = context.partition_key if context.has_partition_key else "all"
-        output = stage.materialize(ws, modality, partition, run_id=context.run_id)
+        output = stage.materialize(ws, modality, partition, run_id=context.run.run_id)
         if after is not None:
             after(context, ws, output)
         return MaterializeResult(data_version=DataVersion(output.version), metadata=asset_metadata(output))

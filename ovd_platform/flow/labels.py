@@ -12,6 +12,7 @@ from ovd_platform.flow.scenes import load_profile, load_tiles, open_registered
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, current_or_none, partitions_of, version_of
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.annotation import Annotation
+from ovd_platform.records.scene import MODALITIES
 from ovd_platform.stores.home import content_hash, file_hash, read_json, write_json
 
 if TYPE_CHECKING:
@@ -25,14 +26,14 @@ _NO_LABELS = "none"
 
 def _annotations_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
     files = {str(path.name): file_hash(path) for path in ws.label_files()}
-    return {**files, "scenes": content_hash(sorted(record.scene_id for record in ws.scenes(modality)))}
+    return {**files, "scenes": content_hash(sorted(r.scene_id for name in MODALITIES for r in ws.scenes(name)))}
 
 
 def _build_annotations(task: Task) -> Built:
     from ovd_platform.datasets.canonical import write_annotations
     from ovd_platform.datasets.formats.load import load_annotations
 
-    scenes = {record.scene_id: record for record in task.ws.scenes(task.modality)}
+    scenes = {record.scene_id: record for modality in MODALITIES for record in task.ws.scenes(modality)}
     annotations: list[Annotation] = []
     problems: list[str] = []
     for path in task.ws.label_files():
@@ -41,7 +42,7 @@ def _build_annotations(task: Task) -> Built:
         except InputError as error:
             problems.append(str(error))
             continue
-        annotations += found
+        annotations += [one for one in found if scenes[one.scene_id].modality == task.modality]
         problems += notes
     unique = {annotation.annotation_id: annotation for annotation in annotations}
     write_annotations(
