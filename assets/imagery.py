@@ -4,7 +4,7 @@ from dagster import AssetsDefinition, DataVersionsByPartition, OpExecutionContex
 
 from assets.conditions import manifest_condition, scene_condition
 from assets.partitions import SCENES
-from assets.stage_asset import OWNER, key, stage_asset
+from assets.stage_asset import key, stage_asset
 from ovd_platform.flow import archive, release, scenes
 from resources.workspace import WorkspaceResource
 
@@ -18,7 +18,6 @@ def scene_asset(modality: str) -> AssetsDefinition:
         group_name=modality,
         description=f"Registered {modality} scenes. Observed, never made: the version is the content hash of the pixels.",
         partitions_def=SCENES[modality],
-        owners=[OWNER],
     )
     def scene(context: OpExecutionContext, workspace: WorkspaceResource) -> DataVersionsByPartition:
         ws = workspace.open()
