@@ -12,7 +12,7 @@ from ovd_platform.flow.stage import current
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.stores.home import read_json
 
-MINUTES = {"backbone_minutes": 1.0, "regions_minutes": 3.0, "clip_minutes": 0.0, "proposer_minutes": 12.0}
+MINUTES = {"backbone_minutes": 0.5, "regions_minutes": 2.0, "clip_minutes": 0.0, "proposer_minutes": 8.0}
 
 
 def run(arguments: list[str]) -> list[Outcome]:

@@ -68,7 +68,7 @@ class OpenClipEncoder:
         self._tokenizer = open_clip.get_tokenizer(model_name)
         settings = open_clip.get_model_preprocess_cfg(self._model)
         self._mean, self._std = (torch.tensor(settings[name]).reshape(3, 1, 1) for name in ("mean", "std"))
-        self._px = int(np.max(settings["size"]))
+        self._px: int = np.asarray(settings["size"]).max().item()
         self._init, self._adapters = adapter, dict(adapters or {})
         weights = state_version({**self._model.state_dict(), **_adapter_state(self._adapters)})
         self._version = version or f"open_clip-{weights}-{adapter}"

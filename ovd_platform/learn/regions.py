@@ -296,7 +296,9 @@ def _pooled_views(
     model.eval()
     parts = [(index, rows) for index, group in enumerate(training) for rows in _random_batches(group, generator)]
     order = torch.randperm(len(parts), generator=generator).tolist()
-    pooled, labels, started, count = [], [], time.monotonic(), 0
+    pooled: list[Tensor] = []
+    labels: list[Tensor] = []
+    started, count = time.monotonic(), 0
     for position in order:
         if labels and (count >= _MAX_HEAD_CROPS or (seconds is not None and time.monotonic() - started > seconds)):
             break
@@ -365,8 +367,8 @@ def knn_scores(model: RegionModel, training: Sequence[RegionGroup], held: Sequen
 
     Args:
         model: What makes the vectors.
-        training: Crops that vote, at most 2000 by group.
-        held: Crops that are judged.
+        training: Crops that vote; about 800 of them.
+        held: Crops that are judged; about 500 of them.
         k: Neighbours.
 
     Returns:
@@ -375,11 +377,8 @@ def knn_scores(model: RegionModel, training: Sequence[RegionGroup], held: Sequen
     """
     if not training or not held:
         return {}
-    few = [group.where(np.arange(len(group.label_n)) % max(1, len(group.label_n) // 2000) == 0) for group in training]
-    base_nd = np.concatenate([region_vectors(model, group) for group in few])
-    base_label = np.concatenate([group.label_n for group in few])
-    test_nd = np.concatenate([region_vectors(model, group) for group in held])
-    test_label = np.concatenate([group.label_n for group in held])
+    base_nd, base_label = _some_vectors(model, training, 800)
+    test_nd, test_label = _some_vectors(model, held, 500)
     near = np.argsort(-(test_nd @ base_nd.T), axis=1)[:, :k]
     votes = base_label[near]
     right = ((votes != BACKGROUND).mean(1) > 0.5) == (test_label != BACKGROUND)
@@ -389,3 +388,12 @@ def knn_scores(model: RegionModel, training: Sequence[RegionGroup], held: Sequen
     classes = [np.bincount(row[row >= 0], minlength=1).argmax() if (row >= 0).any() else BACKGROUND for row in votes[named]]
     scores = {"knn_object": float(np.mean(sides))}
     return scores | ({"knn_class": float(np.mean(np.array(classes) == test_label[named]))} if named.any() else {})
+
+
+def _some_vectors(
+    model: RegionModel, groups: Sequence[RegionGroup], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    stride = max(1, sum(len(group.label_n) for group in groups) // count)
+    few = [group.where(np.arange(len(group.label_n)) % stride == 0) for group in groups]
+    few = [group for group in few if len(group.label_n)]
+    return np.concatenate([region_vectors(model, group) for group in few]), np.concatenate([group.label_n for group in few])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from array_scene_for_learning import ArrayScene
+from array_scene import ArrayScene
 
 from ovd_platform.learn.background import sample_background
 from ovd_platform.learn.regions import BACKGROUND, contrastive_loss, gather_regions, train_regions

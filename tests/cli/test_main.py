@@ -1,0 +1,48 @@
+"""The command: exit codes, messages that name the thing and the remedy."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ovd_platform.cli.main import app, main
+
+runner = CliRunner()
+
+
+def test_help_names_every_command() -> None:
+    text = runner.invoke(app, ["--help"]).output
+    for name in ("init", "ingest", "train", "run", "up", "search", "report", "status", "lineage", "age-off", "demo"):
+        assert name in text
+
+
+def test_a_folder_without_configuration_is_an_error_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ovd", "status", "-C", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    assert "ovd init" in capsys.readouterr().err
+
+
+def test_init_refuses_a_place_without_rasters_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr(sys, "argv", ["ovd", "init", str(tmp_path / "work"), "--imagery", str(tmp_path / "empty")])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    assert not (tmp_path / "work" / "ovd.yaml").exists()
+
+
+def test_an_unknown_setting_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ovd.yaml").write_text("tiels: {core_px: 512}\n")
+    monkeypatch.setattr(sys, "argv", ["ovd", "status", "-C", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        main()
+    assert "tiels" in capsys.readouterr().err
+
+
+def test_a_bad_box_is_a_usage_error() -> None:
+    assert runner.invoke(app, ["search", "--text", "ship", "--bbox", "1,2,3", "-C", "."]).exit_code != 0
