@@ -209,7 +209,7 @@ def publish_embeddings(ws: Workspace, modality: str, scene_id: str) -> int:
     tables = VectorTables(ws.home.tables)
     encoder = output.inputs["encoder"]
     total = 0
-    levels: "tuple[tuple[Level, str], ...]" = (("tile", "tiles.parquet"), ("proposal", "proposals.parquet"))
+    levels: tuple[tuple[Level, str], ...] = (("tile", "tiles.parquet"), ("proposal", "proposals.parquet"))
     for level, name in levels:
         rows = pq.read_table(output.folder / name)
         tables.replace_scene(level, modality, encoder, scene_id, rows)

@@ -36,7 +36,9 @@ def test_init_refuses_a_place_without_rasters_and_leaves_nothing(tmp_path: Path,
     assert not (tmp_path / "work" / "ovd.yaml").exists()
 
 
-def test_an_unknown_setting_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_setting_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "ovd.yaml").write_text("tiels: {core_px: 512}\n")
     monkeypatch.setattr(sys, "argv", ["ovd", "status", "-C", str(tmp_path)])
     with pytest.raises(SystemExit):
