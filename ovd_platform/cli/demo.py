@@ -31,9 +31,14 @@ def demo_config(seed: int) -> OvdConfig:
         seed=seed,
         tiles=TilesConfig(core_px=512, halo_px=64, min_edge_density=0.0),
         learn=LearnConfig(
-            chips_per_scene=48, backbone_minutes=0.25, regions_minutes=0.5, clip_minutes=1.0, proposer_minutes=1.0
+            chips_per_scene=32,
+            backbone_minutes=0.15,
+            regions_minutes=0.3,
+            clip_minutes=1.5,
+            proposer_minutes=1.2,
+            proposer_scale=1.0,
         ),
-        propose=ProposeConfig(max_per_mpx=1100, min_per_scene=300),
+        propose=ProposeConfig(max_per_mpx=700, min_per_scene=300),
         split=SplitConfig(holdout_fraction=0.25, calibration_fraction=0.1, block_km=2.0),
         synthesis=SynthesisConfig(max_tiles=16),
     )

@@ -12,11 +12,14 @@ from ovd_platform.flow.models import NO_MODEL, Starter
 from ovd_platform.flow.scenes import load_profile, open_registered
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, current_or_none, version_of
 from ovd_platform.flow.workspace import Workspace
+from ovd_platform.records.annotation import Annotation
 from ovd_platform.stores.home import content_hash, write_json
 
 if TYPE_CHECKING:
     from ovd_platform.raster.radiometry import InstrumentProfile
     from ovd_platform.raster.scene import Scene
+
+_PAIRS_FOR_ALL_MINUTES = 150
 
 __all__ = ["BACKBONE", "DOMAIN_CLIP", "PAIR_DATASET", "PROPOSER", "TRAINING_SHARDS"]
 
@@ -134,7 +137,8 @@ def _build_clip(task: Task) -> Built:
             {"pairs": len(images), "note": "too few pairs: search by text is off, search by example works"}, version=NO_MODEL
         )
     backbone, _ = load_model(ws.home.models, f"{task.modality}-backbone", task.inputs["backbone"])
-    trained = train_clip(images, texts, None, backbone, minutes=ws.config.learn.clip_minutes, steps=None, seed=ws.config.seed)
+    minutes = ws.config.learn.clip_minutes * min(1.0, len(images) / _PAIRS_FOR_ALL_MINUTES)
+    trained = train_clip(images, texts, None, backbone, minutes=minutes, steps=None, seed=ws.config.seed)
     facts = {"pairs": len(images), **_numbers(trained.card)}
     card = {"recipe": {"inputs": dict(task.inputs)}, "scores": facts, "rendered": ws.config.rendered}
     return Built(facts, version=save_model(ws.home.models, f"{task.modality}-domain_clip", trained.state, card))
@@ -175,7 +179,9 @@ def _proposer_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
     return {
         "backbone": version_of(ws, modality, "backbone"),
         "merged_dataset": version_of(ws, modality, "merged_dataset"),
-        "config": content_hash(learn.proposer_minutes, learn.init, ws.config.propose.cfar_false_alarm_rate, ws.config.seed),
+        "config": content_hash(
+            learn.proposer_minutes, learn.proposer_scale, learn.init, ws.config.propose.cfar_false_alarm_rate, ws.config.seed
+        ),
     }
 
 
@@ -191,9 +197,9 @@ def _build_proposer(task: Task) -> Built:
             {"kind": "CFAR", "false_alarm_rate": rate}, version=CfarProposer(CfarSettings(false_alarm_rate=rate)).version
         )
     starter = Starter.of("optical-proposer") if learn.init == "starter" else Starter(None)
-    boxes = _boxes_by_scene(ws, task.modality)
+    boxes, difficult = _boxes_by_scene(ws, task.modality)
     if boxes and learn.proposer_minutes > 0:
-        return _train_proposer(task, boxes, starter)
+        return _train_proposer(task, boxes, difficult, starter)
     if starter.folder is None:
         from ovd_platform.errors import StaleError
 
@@ -206,7 +212,9 @@ def _build_proposer(task: Task) -> Built:
     return Built({"kind": "starter", "note": "no labels: the weights shipped with the package"}, version=version)
 
 
-def _train_proposer(task: Task, boxes: dict[str, NDArray[np.float32]], starter: Starter) -> Built:
+def _train_proposer(
+    task: Task, boxes: dict[str, NDArray[np.float32]], difficult: dict[str, NDArray[np.bool_]], starter: Starter
+) -> Built:
     from ovd_platform.learn.proposer import train_proposer
     from ovd_platform.stores.models import save_model
 
@@ -217,7 +225,7 @@ def _train_proposer(task: Task, boxes: dict[str, NDArray[np.float32]], starter: 
         scenes, boxes = _with_synthetic(ws, task.modality, scenes, boxes, stack)
         trained = train_proposer(
             scenes, boxes, minutes=learn.proposer_minutes, steps=None, seed=ws.config.seed,
-            init_state=starter.state(), checkpoint_dir=checkpoints,
+            init_state=starter.state(), checkpoint_dir=checkpoints, input_scale=learn.proposer_scale, difficult=difficult,
         )  # fmt: skip
     facts = {
         "kind": "trained",
@@ -232,12 +240,13 @@ def _train_proposer(task: Task, boxes: dict[str, NDArray[np.float32]], starter: 
 PROPOSER = Stage("proposer", "1", _proposer_inputs, _build_proposer)
 
 
-def _boxes_by_scene(ws: Workspace, modality: str) -> dict[str, NDArray[np.float32]]:
-    grouped: dict[str, list[tuple[float, float, float, float]]] = {}
+def _boxes_by_scene(ws: Workspace, modality: str) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:
+    """Boxes of the training labels by scene, and which of them are to be ignored."""
+    grouped: dict[str, list[Annotation]] = {}
     for one in training_annotations(ws, modality):
-        if not one.difficult:
-            grouped.setdefault(one.scene_id, []).append(one.box_scene_xyxy)
-    return {scene_id: np.asarray(rows, dtype=np.float32) for scene_id, rows in grouped.items()}
+        grouped.setdefault(one.scene_id, []).append(one)
+    boxes = {name: np.asarray([one.box_scene_xyxy for one in rows], dtype=np.float32) for name, rows in grouped.items()}
+    return boxes, {name: np.asarray([one.difficult for one in rows], dtype=bool) for name, rows in grouped.items()}
 
 
 def _with_synthetic(

@@ -4,8 +4,10 @@ Belongs here: text and image augmentation, the training, held-out retrieval. Doe
 models.text), where pairs come from (documents).
 
 Command: `ovd train clip`. Trains the language branch (last two blocks, head, text tower) only: visual vectors do not change.
+Half of the budget trains head and text tower on precomputed image tokens, the other half all of the branch.
 """
 
+import itertools
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 _STORED_PX = 96
 _BATCH = 64
+_HEAD_BATCH = 128
 _HELD_OUT = 0.2
 _SENTENCE = re.compile(r"[.;:!?]\s+|\n")
 
@@ -97,7 +100,7 @@ def train_clip(
             green, blue, others unknown.
         backbone_state: Backbone it belongs to.
         minutes: Wall clock, or None.
-        steps: Optimiser steps, or None.
+        steps: Optimiser steps of each half, or None.
         seed: Of every choice.
         init_state: Continue from this domain CLIP of the same backbone.
         checkpoint_dir: Resume from here after a kill.
@@ -122,19 +125,26 @@ def train_clip(
         rows = [training[int(one)] for one in torch.randperm(len(training), generator=generator)[:size]]
         image_bd = torch.zeros(size, backbone.size.dim)
         for keys, places, pixels in pairs.batch(rows):
-            view = warp(pixels, backbone.size.img_px, generator, span=0.9, scale=(0.6, 1.1), shift=0.05)
-            view, seen = fewer_bands(relight(view, generator, strength=0.7), keys, generator)
+            view, seen = _random_view(pixels, keys, backbone.size.img_px, generator)
             image_bd = image_bd.index_copy(0, torch.tensor(places), _branch(backbone, language, view, seen).float())
-        chosen = [choose_text(pairs.texts[row], generator) for row in rows]
-        caption_b = torch.from_numpy(pairs.caption_n[rows])
-        same_bb = (caption_b[:, None] == caption_b[None]) | _equal(chosen)
-        return clip_loss(image_bd, language.text(tokenize(chosen)).float(), language.log_scale.clamp(max=4.0).exp(), same_bb)
+        return _loss(language, pairs, rows, image_bd, generator)
 
+    pooled = pooled_views(backbone, language, pairs, training, seed)
     if not language.head.calibrated:
-        _calibrate(backbone, language, pairs, training)
+        language.head.calibrate(pooled.flatten(0, 1))
     before = retrieval_scores(backbone, language, pairs, held)
+
+    def head_loss_of(generator: torch.Generator) -> Tensor:
+        places = torch.randperm(len(training), generator=generator)[:_HEAD_BATCH]
+        view = torch.randint(0, pooled.shape[1], (len(places),), generator=generator)
+        rows = [training[place] for place in places.tolist()]
+        return _loss(language, pairs, rows, language.head.project(pooled[places, view]), generator)
+
+    half = None if minutes is None else minutes / 2
+    heads = _Heads(language)
+    fit(heads, head_loss_of, budget=Budget(half, steps), rate=1e-3, seed=seed, what="domain CLIP, head and words")
     facts = fit(
-        _Trainable(language), loss_of, budget=Budget(minutes, steps), rate=5e-4, seed=seed, what="domain CLIP",
+        _Trainable(language), loss_of, budget=Budget(half, steps), rate=2e-4, seed=seed, what="domain CLIP",
         fingerprint=f"clip|{state_version(dict(backbone_state))}|{len(pairs)}|{pairs.caption_n.sum()}",
         checkpoint_dir=checkpoint_dir, progress=progress,
     )  # fmt: skip
@@ -161,13 +171,44 @@ def _branch(backbone: MultiBandViT, language: LanguageBranch, images: Tensor, ke
     return vectors
 
 
+class _Heads(nn.Module):
+    """What the first stage trains: head, text tower, temperature."""
+
+    def __init__(self, language: LanguageBranch) -> None:
+        super().__init__()
+        self.head, self.text, self.log_scale = language.head, language.text, language.log_scale
+
+
+def _loss(
+    language: LanguageBranch, pairs: PairSet, rows: Sequence[int], image_bd: Tensor, generator: torch.Generator
+) -> Tensor:
+    chosen = [choose_text(pairs.texts[row], generator) for row in rows]
+    caption_b = torch.from_numpy(pairs.caption_n[list(rows)])
+    same_bb = (caption_b[:, None] == caption_b[None]) | _equal(chosen)
+    return clip_loss(
+        image_bd.float(), language.text(tokenize(chosen)).float(), language.log_scale.clamp(max=4.0).exp(), same_bb
+    )
+
+
+def _random_view(pixels: Tensor, keys: Keys, img_px: int, generator: torch.Generator) -> tuple[Tensor, Keys]:
+    view = warp(pixels, img_px, generator, span=0.9, scale=(0.6, 1.1), shift=0.05)
+    return fewer_bands(relight(view, generator, strength=0.7), keys, generator)
+
+
 @torch.no_grad()
-def _calibrate(backbone: MultiBandViT, language: LanguageBranch, pairs: PairSet, rows: Sequence[int]) -> None:
-    pooled = [
-        language.pooled(backbone.branch_tokens(centre_view(pixels[:256], backbone.size.img_px, 0.9), keys, language.branch))
-        for keys, _, pixels in pairs.batch(rows)
-    ]
-    language.head.calibrate(torch.cat(pooled))
+def pooled_views(
+    backbone: MultiBandViT, language: LanguageBranch, pairs: PairSet, rows: Sequence[int], seed: int, views: int = 3
+) -> Tensor:
+    """Pooled tokens of random views of the images, computed once, (N, V, F): the first stage trains on these."""
+    generator = torch.Generator().manual_seed(seed)
+    out = torch.zeros(len(rows), views, language.head.shift.shape[0])
+    for keys, places, pixels in pairs.batch(rows):
+        for start, number in itertools.product(range(0, len(places), _BATCH), range(views)):
+            view, seen = _random_view(pixels[start : start + _BATCH], keys, backbone.size.img_px, generator)
+            with mixed_precision():
+                pooled = language.pooled(backbone.branch_tokens(view, seen, language.branch))
+            out[places[start : start + _BATCH], number] = pooled.float()
+    return out
 
 
 def _split(caption_n: NDArray[np.int64], seed: int) -> tuple[list[int], list[int]]:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from evaluation_world import make_scene
 
 from ovd_platform.errors import InputError, ShapeError
 from ovd_platform.evaluate.bootstrap import (
@@ -18,6 +17,7 @@ from ovd_platform.evaluate.proposals import proposal_reach, recall_at_budgets
 from ovd_platform.evaluate.ranking import Ranking, average_precision
 from ovd_platform.evaluate.scene_boxes import scene_boxes
 from ovd_platform.records.annotation import Annotation
+from tests.evaluate.evaluation_world import make_scene
 
 
 def by_hand() -> Ranking:

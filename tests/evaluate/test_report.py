@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_world import make_input, make_scene
 
 from ovd_platform.errors import InputError, ShapeError, UnreadableRasterError
 from ovd_platform.evaluate.compare import compare_stats, metric_at
@@ -25,6 +24,7 @@ from ovd_platform.evaluate.pictures import (
 )
 from ovd_platform.evaluate.report import write_report
 from ovd_platform.evaluate.stats import Stats, evaluate
+from tests.evaluate.evaluation_world import make_input, make_scene
 
 
 @pytest.fixture(scope="module")

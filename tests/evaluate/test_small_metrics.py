@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from evaluation_world import make_scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from ovd_platform.evaluate.georef import affine_lonlat, corner_errors_px, corner
 from ovd_platform.evaluate.retrieval import RetrievalQuery, evaluate_query, judge_hits, score_ranking
 from ovd_platform.records.annotation import Annotation
 from ovd_platform.records.prompt import Hit
+from tests.evaluate.evaluation_world import make_scene
 
 
 def hit(rank: int, scene_id: str, box: tuple[float, float, float, float]) -> Hit:
