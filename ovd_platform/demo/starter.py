@@ -27,6 +27,7 @@ _FIRST_SEED = 900_000
 _INSTRUMENTS = ("rgb-3x8", "pan-1x12", "rgb-3x8", "pan-1x12", "ms-4x12", "ms-8x12")
 _THEMES = ("airfield", "port", "town", "airfield", "industry", "coast", "country")
 _SIZE_PX = 768
+_SMALLEST_PX = 6.0
 
 Prepared = tuple["list[tuple[Scene, InstrumentProfile]]", list[Annotation]]
 
@@ -77,9 +78,12 @@ def train_starter_backbone(folder: Path, minutes: float, scenes: int) -> None:
 
 
 def train_starter_proposer(folder: Path, minutes: float, scenes: int) -> None:
-    """Class-agnostic proposer on all labelled classes of the rendered world."""
+    """Class-agnostic proposer on all labelled classes of the rendered world; goes on from weights already in the folder.
+
+    Objects below `_SMALLEST_PX` are ignored, neither object nor background: hundreds of cars of 3 px would be all it learns.
+    """
     from ovd_platform.learn.proposer import train_proposer
-    from ovd_platform.stores.models import save_model_dir
+    from ovd_platform.stores.models import load_model_dir, save_model_dir
 
     with rendered_scenes(scenes) as (opened, labels):
         boxes = {
@@ -88,7 +92,18 @@ def train_starter_proposer(folder: Path, minutes: float, scenes: int) -> None:
             ).reshape(-1, 4)
             for scene, _ in opened
         }
-        trained = train_proposer(opened, boxes, minutes=minutes, seed=0, input_scale=1.0, default_scales=(1.0, 0.5))
+        sides = {name: np.sqrt((rows[:, 2] - rows[:, 0]) * (rows[:, 3] - rows[:, 1])) for name, rows in boxes.items()}
+        known = folder / "optical-proposer"
+        trained = train_proposer(
+            opened,
+            boxes,
+            minutes=minutes,
+            seed=0,
+            input_scale=1.0,
+            default_scales=(1.0, 0.5),
+            difficult={name: side < _SMALLEST_PX for name, side in sides.items()},
+            init_state=load_model_dir(known)[0] if (known / "card.json").is_file() else None,
+        )
     card = {
         **trained.card,
         "rendered": True,
