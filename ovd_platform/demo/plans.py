@@ -103,8 +103,7 @@ def _town(site: Site) -> None:
 def _country(site: Site) -> None:
     half, rng = site.half_m, site.fixed
     fields(site, -half * 1.5, -half * 1.5, half * 1.5, half * 1.5)
-    if rng.random() < 0.85:
-        river(site, half * rng.uniform(0.4, 0.7), rng.uniform(14, 24))
+    river(site, half * rng.uniform(0.4, 0.7), rng.uniform(14, 24))
     road_traffic(
         site, road(site, [[-half * 1.5, 0], [-half * 0.3, rng.uniform(-60, 60)], [half * 1.5, rng.uniform(-90, 90)]], 9), 10
     )

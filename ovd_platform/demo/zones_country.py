@@ -125,7 +125,7 @@ def river(site: Site, v: float, width_m: float) -> float:
     span = width_m + rng.uniform(10, 16)
     site.ground.stroke(site.xy([[at, middle - width_m - 6], [at, middle - span / 2 + 2]]), 9, "asphalt")
     site.ground.stroke(site.xy([[at, middle + span / 2 - 2], [at, middle + width_m + 6]]), 9, "asphalt")
-    site.add(bridge(rng, span), (at, middle), np.pi / 2, "over a river", force=True)
+    site.add(bridge(rng, span), (at, middle), np.pi / 2, "over a river", force=True, cut=True)
     return at
 
 

@@ -100,7 +100,7 @@ def _chip_vector(ws: Workspace, modality: str, encoder: "Encoder", chip: str) ->
 
 
 def _file_vector(ws: Workspace, modality: str, encoder: "Encoder", path: Path) -> NDArray[np.float32]:
-    from ovd_platform.raster.radiometry import band_wavelengths
+    from ovd_platform.models.stems import band_keys
     from ovd_platform.raster.scene import open_scene
     from ovd_platform.records.window import Window
 
@@ -112,7 +112,7 @@ def _file_vector(ws: Workspace, modality: str, encoder: "Encoder", path: Path) -
             )
         chip = scene.read(Window(0, 0, record.width_px, record.height_px))
         profile = _profile_for(ws, modality, record.instrument) or _own_profile(path)
-    return encoder.embed_images([(chip.pixels_chw, chip.valid_hw, profile, band_wavelengths(record))])
+    return encoder.embed_images([(chip.pixels_chw, chip.valid_hw, profile, band_keys(record))])
 
 
 def _profile_for(ws: Workspace, modality: str, instrument: str) -> "InstrumentProfile | None":

@@ -131,7 +131,7 @@ def test_every_theme_has_its_objects():
     assert {"aircraft", "helicopter", "building", "vehicle"} <= has["airfield"]
     assert {"ship", "small boat"} <= has["coast"]
     assert {"building", "vehicle", "bridge"} <= has["town"]
-    assert {"wind turbine"} <= has["country"]
+    assert {"wind turbine", "bridge"} <= has["country"]
     assert {"storage tank", "building"} <= has["industry"]
 
 
