@@ -18,6 +18,7 @@ from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.annotation import Annotation
 from ovd_platform.records.prompt import SearchFilter
 
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
 BENCH_HOME = Path(os.environ.get("OVD_BENCH_HOME", "bench-home"))
 
 
@@ -69,6 +70,5 @@ def _precision(ws: Workspace, truth: Mapping[str, Sequence[Annotation]], class_n
 
 def save_result(name: str, facts: Mapping[str, object]) -> None:
     """Keep the figures of a benchmark in `docs/results/` (figures only, no imagery)."""
-    folder = Path(__file__).parents[1] / "docs" / "results"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
