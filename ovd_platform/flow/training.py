@@ -215,7 +215,7 @@ def _build_proposer(task: Task) -> Built:
 def _train_proposer(
     task: Task, boxes: dict[str, NDArray[np.float32]], difficult: dict[str, NDArray[np.bool_]], starter: Starter
 ) -> Built:
-    from ovd_platform.learn.proposer import train_proposer
+    from ovd_platform.learn.proposer import ProposerRecipe, train_proposer
     from ovd_platform.stores.models import save_model
 
     ws, learn = task.ws, task.ws.config.learn
@@ -226,6 +226,7 @@ def _train_proposer(
         trained = train_proposer(
             scenes, boxes, minutes=learn.proposer_minutes, steps=None, seed=ws.config.seed,
             init_state=starter.state(), checkpoint_dir=checkpoints, input_scale=learn.proposer_scale, difficult=difficult,
+            recipe=ProposerRecipe(learning_rate=learn.proposer_learning_rate),
         )  # fmt: skip
     facts = {
         "kind": "trained",
