@@ -9,7 +9,7 @@ from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, current
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.stores.home import content_hash, write_json
 
-_SYNTHETIC_MODALITIES = ("optical",)
+_SYNTHETIC_MODALITIES = ("optical", "sar")
 _TILE_PX = 320
 
 
