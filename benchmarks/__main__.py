@@ -8,7 +8,7 @@ from benchmarks.outcome import Outcome
 NAMES = {
     "demo": "fresh workspace: `ovd demo` twice, time, hits of the unlabelled class, second run does nothing (about 8 minutes)",
     "rendered-truth": "the demo's results against exact truth: proposals, search, georeference, seams (after `demo`, 1 minute)",
-    "airbus": "60 real Pleiades scenes through Dagster, 12 held out: recall, AP50, by-example search (about 45 minutes)",
+    "airbus": "60 real Pleiades scenes through Dagster, 12 held out: recall, AP50, by-example search (about 25 minutes)",
     "starter": "the same scenes with the shipped starter weights only (about 10 minutes)",
     "affected": "adding, changing and ageing off one scene touches only what it must (about 3 minutes)",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",

@@ -15,8 +15,10 @@ from dagster import (
 )
 
 from assets.observe import register_and_observe
+from ovd_platform.errors import DataError
 from ovd_platform.flow.ageoff import due_scenes
 from ovd_platform.flow.documents import PDF_PAIRS, documents_by_bucket
+from ovd_platform.flow.stage import partitions_of
 from resources.workspace import WorkspaceResource
 
 
@@ -29,6 +31,11 @@ def source_sensors() -> list[SensorDefinition]:
 def new_imagery(context: SensorEvaluationContext, workspace: WorkspaceResource) -> SkipReason:
     """Register keys and observe versions of what changed. Requests no runs: the scene assets have conditions."""
     report = register_and_observe(context.instance, workspace.open())
+    if report.refused and not (report.new or report.changed or report.unchanged):
+        raise DataError(
+            f"Cannot register any of {len(report.refused)} scene files: expected readable rasters, got for the first "
+            f"{next(iter(report.refused.values()))} Mend the files or `imagery` in ovd.yaml."
+        )
     return SkipReason(
         f"{len(report.new)} new, {len(report.changed)} changed, {len(report.unchanged)} unchanged, {len(report.refused)} refused"
     )
@@ -44,7 +51,7 @@ def new_documents(context: SensorEvaluationContext, workspace: WorkspaceResource
     ws = workspace.open()
     asked: dict[str, str] = json.loads(context.cursor or "{}")
     requests = []
-    for bucket in documents_by_bucket(ws):
+    for bucket in sorted({*documents_by_bucket(ws), *partitions_of(ws, "shared", "pdf_pairs")}):
         wanted = PDF_PAIRS.key(ws, "shared", bucket)
         if asked.get(bucket) != wanted and not PDF_PAIRS.is_current(ws, "shared", bucket):
             requests.append(RunRequest(run_key=f"{bucket}-{wanted}", partition_key=bucket))
