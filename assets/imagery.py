@@ -1,6 +1,8 @@
 """Scenes, their tiles, the manifest, and the codec policy and archive that let originals go."""
 
-from dagster import AssetsDefinition, DataVersionsByPartition, OpExecutionContext, observable_source_asset
+import warnings
+
+from dagster import AssetsDefinition, BetaWarning, DataVersionsByPartition, OpExecutionContext, observable_source_asset
 
 from assets.conditions import manifest_condition, scene_condition
 from assets.partitions import SCENES
@@ -12,18 +14,20 @@ from resources.workspace import WorkspaceResource
 def scene_asset(modality: str) -> AssetsDefinition:
     """The outside world: one partition a scene; its version is the content hash of the file and the ingest generation."""
 
-    @observable_source_asset(
-        name="scene",
-        key_prefix=modality,
-        group_name=modality,
-        description=f"Registered {modality} scenes. Observed, never made: the version is the content hash of the pixels.",
-        partitions_def=SCENES[modality],
-    )
     def scene(context: OpExecutionContext, workspace: WorkspaceResource) -> DataVersionsByPartition:
         ws = workspace.open()
         return DataVersionsByPartition({record.scene_id: record.version for record in ws.scenes(modality)})
 
-    return scene
+    with warnings.catch_warnings():
+        # Dagster calls the decorator beta at every import; the graph stands on its behaviour and tests it with real ticks.
+        warnings.simplefilter("ignore", BetaWarning)
+        return observable_source_asset(
+            name="scene",
+            key_prefix=modality,
+            group_name=modality,
+            description=f"Registered {modality} scenes. Observed, never made: the version is the content hash of the pixels.",
+            partitions_def=SCENES[modality],
+        )(scene)
 
 
 def imagery_assets(modality: str) -> list[AssetsDefinition]:
