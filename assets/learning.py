@@ -11,7 +11,7 @@ from dagster import (
 
 from assets.partitions import set_name
 from assets.stage_asset import key, stage_asset
-from ovd_platform.flow import release, training
+from ovd_platform.flow import proposer_training, release, training
 from ovd_platform.flow.stage import Output, current
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.stores.home import read_json
@@ -49,7 +49,7 @@ def learning_assets(modality: str) -> list[AssetsDefinition]:
             pool="gpu",
         ),
         stage_asset(
-            training.PROPOSER,
+            proposer_training.PROPOSER,
             modality,
             "Class-agnostic detector (optical: centre-point network; SAR: CFAR at a stated false-alarm rate).",
             deps=[key(modality, "backbone"), key(modality, "merged_dataset")],

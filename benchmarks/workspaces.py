@@ -42,12 +42,20 @@ def amend(home: Path, **sections: Mapping[str, object]) -> None:
 
 
 def precision_by_example(
-    ws: Workspace, class_name: str, *, k: int, examples: int, scene_ids: Sequence[str], exclude: Sequence[str], draws: int = 10
+    ws: Workspace,
+    class_name: str,
+    *,
+    k: int,
+    examples: int,
+    scene_ids: Sequence[str],
+    exclude: Sequence[str],
+    draws: int = 10,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """Mean and standard deviation of P@k over draws of example chips from scenes that are not searched."""
     truth = {scene_id: labels for scene_id, labels in load_truth(ws, "optical").items() if scene_id in scene_ids}
     values = []
-    for draw in range(draws):
+    for draw in range(seed, seed + draws):
         chips = example_boxes(ws, "optical", class_name, exclude=set(exclude), count=examples, seed=draw)
         values.append(
             _precision(

@@ -41,6 +41,15 @@ class LearnConfig(_Section):
         2e-3, gt=0, description="Peak rate; lower for a few minutes from the starter weights."
     )
     proposer_scale: float | None = Field(None, gt=0, description="Working scale of the proposer; None chooses by the labels.")
+    proposer_smallest_px: float = Field(
+        0.0,
+        ge=0,
+        description="Labels with a smaller side (root of the area) are neither object nor background to the proposer.",
+    )
+    proposer_unlabelled: Literal["background", "ignore"] = Field(
+        "background",
+        description="What the starter proposer is sure of and no label names: background (labels are complete), or ignored.",
+    )
 
 
 class ProposeConfig(_Section):

@@ -15,7 +15,7 @@ from ovd_platform.flow.report import example_boxes
 from ovd_platform.flow.stage import current, current_or_none
 from ovd_platform.flow.truth import load_truth
 from ovd_platform.flow.workspace import Workspace
-from ovd_platform.records.prompt import Hit
+from ovd_platform.records.prompt import Hit, SearchFilter
 
 UNLABELLED = "dome building"
 _FOR_UNLABELLED = ("text-dome", "example-dome")
@@ -116,13 +116,14 @@ def _right_of_10(ws: Workspace, hits: Sequence[Hit]) -> int:
 
 
 def demo_questions(ws: Workspace) -> dict[str, Question]:
-    """Two questions in words and one by example for the class that no label contains."""
+    """Two questions in words and one by example for the class that no label contains; scenes that give examples are not searched."""
     truth = load_truth(ws, "optical")
-    donor = next(scene_id for scene_id in sorted(truth) if any(one.class_name == UNLABELLED for one in truth[scene_id]))
-    others = {scene_id for scene_id in truth if scene_id != donor}
-    chips = example_boxes(ws, "optical", UNLABELLED, exclude=others, count=3)
+    with_domes = [name for name in sorted(truth) if any(one.class_name == UNLABELLED for one in truth[name])]
+    donors = {with_domes[0], with_domes[-1]}
+    others = tuple(sorted(set(truth) - donors))
+    chips = example_boxes(ws, "optical", UNLABELLED, exclude=set(others), count=5)
     return {
         "text-dome": Question(text=_TEXTS[0], top=20),
         "text-aircraft": Question(text=_TEXTS[1], top=20),
-        "example-dome": Question(chips=chips, top=20),
+        "example-dome": Question(chips=chips, top=20, filter=SearchFilter(scene_ids=others)),
     }

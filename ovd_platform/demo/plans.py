@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ovd_platform.demo.craft import aircraft, helicopter, vehicle
+from ovd_platform.demo.inventions import scatter
 from ovd_platform.demo.site import Site
 from ovd_platform.demo.vessels import ship, small_boat
 from ovd_platform.demo.zones_airfield import apron, gates, hangars, heliport, runway, stands, taxiway
@@ -132,7 +133,7 @@ _PLANS: dict[str, Callable[[Site], None]] = {
 }
 
 
-def build(site: Site, theme: str, dome_count: int, odd_count: int) -> None:
+def build(site: Site, theme: str, dome_count: int, odd_count: int, invention_count: int = 0) -> None:
     """Lay a place out.
 
     Args:
@@ -140,9 +141,11 @@ def build(site: Site, theme: str, dome_count: int, odd_count: int) -> None:
         theme: One of `THEMES`.
         dome_count: Dome buildings wanted.
         odd_count: Objects in unusual surroundings wanted.
+        invention_count: Invented structures wanted.
     """
     _PLANS[theme](site)
     domes(site, dome_count)
+    scatter(site, invention_count)
     scattered_trees(site, int(site.size_m * site.size_m / 2600))
     site.settle()
     odd_contexts(site, odd_count)

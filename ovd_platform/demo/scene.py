@@ -88,6 +88,7 @@ class SceneRecipe:
         domes: Dome buildings wanted.
         odd: Objects in unusual surroundings wanted.
         light: Sun or radar; None draws one.
+        inventions: Invented structures wanted (`inventions`); only the starter weights' scenes have any.
     """
 
     place_seed: int
@@ -99,6 +100,7 @@ class SceneRecipe:
     domes: int = 0
     odd: int = 0
     light: Light | None = None
+    inventions: int = 0
 
 
 def render_scene(
@@ -147,7 +149,7 @@ def lay_out(recipe: SceneRecipe) -> Site:
     light = recipe.light or draw_light(device, mobile)
     plan_px = max(recipe.size_px, round(_SMALLEST_PLAN_M / gsd))
     site = Site(plan_px * gsd, SUPERSAMPLE / gsd, light, fixed, mobile, str(fixed.choice(BASES)))
-    build(site, theme, recipe.domes, recipe.odd)
+    build(site, theme, recipe.domes, recipe.odd, recipe.inventions)
     site.theme = theme
     return site if plan_px == recipe.size_px else _look_at_something(site, recipe.size_px * gsd, mobile)
 

@@ -15,6 +15,7 @@ from ovd_platform.flow import models
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, version_of
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.proposal import ProposalSet
+from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.tile import TileRecord
 from ovd_platform.records.window import Window
 from ovd_platform.stores.home import content_hash, read_json, write_json
@@ -116,14 +117,20 @@ def proposals_stage(proposer: str | None = None) -> Stage:
     return Stage("proposals", "1", inputs, _build_proposals)
 
 
+def proposal_budget(ws: Workspace, record: SceneRecord) -> float:
+    """Proposals kept per 10^6 px of a scene; a small scene keeps more of them."""
+    settings = ws.config.propose
+    return max(settings.max_per_mpx, settings.min_per_scene / record.area_mpx)
+
+
 def _build_proposals(task: Task) -> Built:
-    ws, settings = task.ws, task.ws.config.propose
+    ws = task.ws
     proposer = models.proposer(ws, task.modality, task.inputs["proposer"])
     tiles = load_tiles(ws, task.modality, task.partition)
     profile = load_profile(ws, task.modality, task.partition)
     with open_registered(ws, task.modality, task.partition) as scene:
         area = scene.record.area_mpx
-        cap = max(settings.max_per_mpx, settings.min_per_scene / area)
+        cap = proposal_budget(ws, scene.record)
         found = proposer.propose(scene, tiles, profile, max_per_mpx=cap)
     np.savez(
         task.folder / "proposals.npz",

@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovd_platform.flow.documents import PAIR_DATASET
-from ovd_platform.flow.labels import load_coco, load_split, make_split, training_annotations
+from ovd_platform.flow.labels import load_split, make_split, training_annotations
 from ovd_platform.flow.models import NO_MODEL, Starter
 from ovd_platform.flow.scenes import load_profile, open_registered
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, current_or_none, version_of
 from ovd_platform.flow.workspace import Workspace
-from ovd_platform.records.annotation import Annotation
 from ovd_platform.stores.home import content_hash, write_json
 
 if TYPE_CHECKING:
@@ -21,10 +20,13 @@ if TYPE_CHECKING:
 
 _PAIRS_FOR_ALL_MINUTES = 150
 
-__all__ = ["BACKBONE", "DOMAIN_CLIP", "PAIR_DATASET", "PROPOSER", "TRAINING_SHARDS"]
+__all__ = ["BACKBONE", "DOMAIN_CLIP", "PAIR_DATASET", "TRAINING_SHARDS", "numbers_of", "opened_scenes"]
 
 
-def _opened(ws: Workspace, modality: str, scene_ids: list[str], stack: ExitStack) -> "list[tuple[Scene, InstrumentProfile]]":
+def opened_scenes(
+    ws: Workspace, modality: str, scene_ids: list[str], stack: ExitStack
+) -> "list[tuple[Scene, InstrumentProfile]]":
+    """Scenes with their profiles, open until the stack closes."""
     return [
         (stack.enter_context(open_registered(ws, modality, scene_id)), load_profile(ws, modality, scene_id))
         for scene_id in scene_ids
@@ -49,7 +51,7 @@ def _build_shards(task: Task) -> Built:
     split = make_split(ws, task.modality)
     write_json(task.folder / "split.json", split.to_dict())
     with ExitStack() as stack:
-        scenes = _opened(ws, task.modality, sorted(split.train), stack)
+        scenes = opened_scenes(ws, task.modality, sorted(split.train), stack)
         shard = sample_chips(scenes, per_scene=learn.chips_per_scene, chip_px=learn.chip_px, seed=ws.config.seed)
     shard.save(task.folder / "chips.npz")
     return Built(
@@ -98,15 +100,20 @@ def _build_backbone(task: Task) -> Built:
             init_state=state,
             checkpoint_dir=checkpoints,
         )
-        state, facts = trained.state, {**facts, **_numbers(trained.card)}
+        state, facts = trained.state, {**facts, **numbers_of(trained.card)}
     labelled = training_annotations(ws, task.modality)
     if learn.regions_minutes > 0 and labelled:
         from ovd_platform.learn.regions import train_regions
 
         with ExitStack() as stack:
-            scenes = _opened(ws, task.modality, sorted({one.scene_id for one in labelled}), stack)
-            regions = train_regions(scenes, labelled, state, minutes=learn.regions_minutes, steps=None, seed=ws.config.seed)
-        state, facts = regions.state, {**facts, **{f"regions_{name}": value for name, value in _numbers(regions.card).items()}}
+            scenes = opened_scenes(ws, task.modality, sorted({one.scene_id for one in labelled}), stack)
+            regions = train_regions(
+                scenes, labelled, state, known=starter, minutes=learn.regions_minutes, steps=None, seed=ws.config.seed
+            )
+        state, facts = (
+            regions.state,
+            {**facts, **{f"regions_{name}": value for name, value in numbers_of(regions.card).items()}},
+        )
     card = {"recipe": {"init": facts["init"], "inputs": dict(task.inputs)}, "scores": facts, "rendered": ws.config.rendered}
     version = save_model(ws.home.models, f"{task.modality}-backbone", state, card)
     return Built(facts, version=version)
@@ -137,14 +144,37 @@ def _build_clip(task: Task) -> Built:
             {"pairs": len(images), "note": "too few pairs: search by text is off, search by example works"}, version=NO_MODEL
         )
     backbone, _ = load_model(ws.home.models, f"{task.modality}-backbone", task.inputs["backbone"])
+    images, texts, cut = _with_object_crops(images, texts, task.modality)
     minutes = ws.config.learn.clip_minutes * min(1.0, len(images) / _PAIRS_FOR_ALL_MINUTES)
     trained = train_clip(images, texts, None, backbone, minutes=minutes, steps=None, seed=ws.config.seed)
-    facts = {"pairs": len(images), **_numbers(trained.card)}
+    facts = {"pairs": len(images) - cut, "object_crops": cut, **numbers_of(trained.card)}
     card = {"recipe": {"inputs": dict(task.inputs)}, "scores": facts, "rendered": ws.config.rendered}
     return Built(facts, version=save_model(ws.home.models, f"{task.modality}-domain_clip", trained.state, card))
 
 
-DOMAIN_CLIP = Stage("domain_clip", "1", _clip_inputs, _build_clip)
+def _with_object_crops(
+    images: list[NDArray[np.float32]], texts: list[list[str]], modality: str
+) -> tuple[list[NDArray[np.float32]], list[list[str]], int]:
+    """Add the object each picture is about, with the same words; returns how many were added.
+
+    The shipped proposer finds it, not the trained one: else every new proposer would call for a new domain CLIP and new vectors.
+    """
+    from ovd_platform.learn.clip import VIEW_SPAN
+    from ovd_platform.learn.pair_crops import object_box, object_crop
+    from ovd_platform.propose.light import LightProposer
+    from ovd_platform.stores.models import load_model_dir
+
+    folder = Starter.of(f"{modality}-proposer").folder
+    if folder is None:
+        return images, texts, 0
+    proposer = LightProposer(*load_model_dir(folder), "starter")
+    boxes = [object_box(image, proposer) for image in images]
+    found = [index for index, box in enumerate(boxes) if box is not None]
+    crops = [object_crop(images[index], box, VIEW_SPAN) for index in found if (box := boxes[index]) is not None]
+    return images + crops, texts + [texts[index] for index in found], len(found)
+
+
+DOMAIN_CLIP = Stage("domain_clip", "2", _clip_inputs, _build_clip)
 
 
 def _load_pairs(ws: Workspace, modality: str) -> tuple[list[NDArray[np.float32]], list[list[str]]]:
@@ -171,115 +201,7 @@ def _load_pairs(ws: Workspace, modality: str) -> tuple[list[NDArray[np.float32]]
     return images, texts
 
 
-# --- proposer ----------------------------------------------------------------------------------------------------------------
-
-
-def _proposer_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
-    learn = ws.config.learn
-    return {
-        "backbone": version_of(ws, modality, "backbone"),
-        "merged_dataset": version_of(ws, modality, "merged_dataset"),
-        "config": content_hash(
-            learn.proposer_minutes, learn.proposer_scale, learn.init, ws.config.propose.cfar_false_alarm_rate, ws.config.seed
-        ),
-    }
-
-
-def _build_proposer(task: Task) -> Built:
-    from ovd_platform.stores.models import load_model_dir, save_model
-
-    ws, learn = task.ws, task.ws.config.learn
-    if task.modality == "sar":
-        from ovd_platform.propose.cfar import CfarProposer, CfarSettings
-
-        rate = ws.config.propose.cfar_false_alarm_rate
-        return Built(
-            {"kind": "CFAR", "false_alarm_rate": rate}, version=CfarProposer(CfarSettings(false_alarm_rate=rate)).version
-        )
-    starter = Starter.of("optical-proposer") if learn.init == "starter" else Starter(None)
-    boxes, difficult = _boxes_by_scene(ws, task.modality)
-    if boxes and learn.proposer_minutes > 0:
-        return _train_proposer(task, boxes, difficult, starter)
-    if starter.folder is None:
-        from ovd_platform.errors import StaleError
-
-        raise StaleError(
-            "Cannot make a proposer: expected labels to train on or starter weights, got neither. "
-            "Name label files in ovd.yaml, or set `learn.init: starter`."
-        )
-    state, card = load_model_dir(starter.folder)
-    version = save_model(ws.home.models, f"{task.modality}-proposer", state, card)
-    return Built({"kind": "starter", "note": "no labels: the weights shipped with the package"}, version=version)
-
-
-def _train_proposer(
-    task: Task, boxes: dict[str, NDArray[np.float32]], difficult: dict[str, NDArray[np.bool_]], starter: Starter
-) -> Built:
-    from ovd_platform.learn.proposer import ProposerRecipe, train_proposer
-    from ovd_platform.stores.models import save_model
-
-    ws, learn = task.ws, task.ws.config.learn
-    checkpoints = ws.home.stage(task.modality, "checkpoints") / f"proposer-{content_hash(dict(task.inputs))}"
-    with ExitStack() as stack:
-        scenes = _opened(ws, task.modality, sorted(boxes), stack)
-        scenes, boxes = _with_synthetic(ws, task.modality, scenes, boxes, stack)
-        trained = train_proposer(
-            scenes, boxes, minutes=learn.proposer_minutes, steps=None, seed=ws.config.seed,
-            init_state=starter.state(), checkpoint_dir=checkpoints, input_scale=learn.proposer_scale, difficult=difficult,
-            recipe=ProposerRecipe(learning_rate=learn.proposer_learning_rate),
-        )  # fmt: skip
-    facts = {
-        "kind": "trained",
-        "scenes": len(scenes),
-        "boxes": int(sum(len(one) for one in boxes.values())),
-        **_numbers(trained.card),
-    }
-    card = {**trained.card, "rendered": ws.config.rendered, "inputs": dict(task.inputs)}
-    return Built(facts, version=save_model(ws.home.models, f"{task.modality}-proposer", trained.state, card))
-
-
-PROPOSER = Stage("proposer", "1", _proposer_inputs, _build_proposer)
-
-
-def _boxes_by_scene(ws: Workspace, modality: str) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:
-    """Boxes of the training labels by scene, and which of them are to be ignored."""
-    grouped: dict[str, list[Annotation]] = {}
-    for one in training_annotations(ws, modality):
-        grouped.setdefault(one.scene_id, []).append(one)
-    boxes = {name: np.asarray([one.box_scene_xyxy for one in rows], dtype=np.float32) for name, rows in grouped.items()}
-    return boxes, {name: np.asarray([one.difficult for one in rows], dtype=bool) for name, rows in grouped.items()}
-
-
-def _with_synthetic(
-    ws: Workspace,
-    modality: str,
-    scenes: "list[tuple[Scene, InstrumentProfile]]",
-    boxes: dict[str, NDArray[np.float32]],
-    stack: ExitStack,
-) -> "tuple[list[tuple[Scene, InstrumentProfile]], dict[str, NDArray[np.float32]]]":
-    """Add the synthetic tiles of the merged dataset, each with the profile of the scene its background came from."""
-    from ovd_platform.raster.scene import open_scene
-
-    merged = load_coco(ws, modality, "merged_dataset")
-    if merged is None:
-        return scenes, boxes
-    rows: dict[int, list[list[float]]] = {}
-    for entry in merged["annotations"]:
-        x, y, width, height = entry["bbox"]
-        rows.setdefault(entry["image_id"], []).append([x, y, x + width, y + height])
-    profiles = {scene.record.scene_id: profile for scene, profile in scenes}
-    more, more_boxes = list(scenes), dict(boxes)
-    for image in merged["images"]:
-        if not image["synthetic"] or image["id"] not in rows or image.get("scene_id") not in profiles:
-            continue
-        scene_id = f"synthetic-{image['id']}"
-        scene = stack.enter_context(open_scene(image["path"], scene_id=scene_id))
-        more.append((scene, profiles[image["scene_id"]]))
-        more_boxes[scene_id] = np.asarray(rows[image["id"]], dtype=np.float32)
-    return more, more_boxes
-
-
-def _numbers(card: dict[str, Any]) -> dict[str, Any]:
+def numbers_of(card: dict[str, Any]) -> dict[str, Any]:
     """Numeric facts of a model card, for metadata plots."""
     flat = {**card, **card.get("scores", {})}
     return {name: value for name, value in flat.items() if isinstance(value, int | float | str | bool) and name != "recipe"}

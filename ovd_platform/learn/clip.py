@@ -32,6 +32,8 @@ from ovd_platform.models.vit import MultiBandViT, build_backbone, state_version
 logger = logging.getLogger(__name__)
 
 _STORED_PX = 96
+VIEW_SPAN = 0.9
+"""Share of a stored image an average view covers."""
 _BATCH = 64
 _HEAD_BATCH = 128
 _HELD_OUT = 0.2
@@ -191,7 +193,7 @@ def _loss(
 
 
 def _random_view(pixels: Tensor, keys: Keys, img_px: int, generator: torch.Generator) -> tuple[Tensor, Keys]:
-    view = warp(pixels, img_px, generator, span=0.9, scale=(0.6, 1.1), shift=0.05)
+    view = warp(pixels, img_px, generator, span=VIEW_SPAN, scale=(0.6, 1.1), shift=0.05)
     return fewer_bands(relight(view, generator, strength=0.7), keys, generator)
 
 
@@ -266,7 +268,7 @@ def retrieval_scores(backbone: MultiBandViT, language: LanguageBranch, pairs: Pa
     with mixed_precision():
         for keys, places, pixels in pairs.batch(rows):
             for start in range(0, len(places), 128):
-                view = centre_view(pixels[start : start + 128], backbone.size.img_px, 0.9)
+                view = centre_view(pixels[start : start + 128], backbone.size.img_px, VIEW_SPAN)
                 image_nd[places[start : start + 128]] = encode_images(backbone, language, view, keys).float()
     captions = pairs.caption_n[list(rows)]
     unique, first = np.unique(captions, return_index=True)

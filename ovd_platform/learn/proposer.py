@@ -46,6 +46,7 @@ class ProposerRecipe:
         weight_decay: Of AdamW.
         warmup_fraction: Part of the budget in which the learning rate climbs.
         ema_decay: Of the averaged weights that are kept.
+        zoom: Smallest and largest magnification of a crop.
         config: Sizes of the network.
     """
 
@@ -55,6 +56,7 @@ class ProposerRecipe:
     weight_decay: float = 0.02
     warmup_fraction: float = 0.1
     ema_decay: float = 0.998
+    zoom: tuple[float, float] = (0.7, 1.4)
     config: LightDetectorConfig = field(default_factory=LightDetectorConfig)
 
 
@@ -128,7 +130,7 @@ def train_proposer(
     rng = np.random.default_rng(seed)
     regions = load_regions(labelled, scale, memory_bytes, rng, progress)
     counts = tuple(sorted({len(item.scene.record.bands) for item in labelled} | {1, 3, 4}))
-    sampler = CropSampler(regions, recipe.crop_px)
+    sampler = CropSampler(regions, recipe.crop_px, recipe.zoom)
     identity = _identity(recipe, labelled, [minutes, steps, seed, scale])
     run = _Run(recipe, counts, seed, init_state, rng, identity)
     run.resume(checkpoint_dir)

@@ -96,20 +96,29 @@ class LightProposer:
         self, chip: Chip, profile: InstrumentProfile, scales: Sequence[float]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Boxes of a chip in scene pixels, after suppression over all scales."""
-        pixels_chw = normalise(chip.pixels_chw, chip.valid_hw, profile)
-        boxes, scores = [], []
-        for scale in scales:
-            boxes_m4, scores_m = self._forward(pixels_chw, scale)
-            boxes.append(boxes_m4)
-            scores.append(scores_m)
-        boxes_n4, scores_n = torch.cat(boxes), torch.cat(scores)
-        kept = nms(boxes_n4, scores_n, _NMS_IOU)
-        boxes_kept, scores_kept = boxes_n4[kept].numpy(), scores_n[kept].numpy()
+        boxes_kept, scores_kept = self.image_boxes(normalise(chip.pixels_chw, chip.valid_hw, profile), scales)
         centre = ((boxes_kept[:, :2] + boxes_kept[:, 2:]) / 2).astype(np.int64)
         height, width = chip.valid_hw.shape
         valid = chip.valid_hw[np.clip(centre[:, 1], 0, height - 1), np.clip(centre[:, 0], 0, width - 1)]
         offset = np.array([chip.window.col_px, chip.window.row_px] * 2, np.float32)
         return boxes_kept[valid] + offset, scores_kept[valid]
+
+    def image_boxes(
+        self, pixels_chw: NDArray[np.float32], scales: Sequence[float] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Boxes of an image, suppressed over all scales, best first.
+
+        Args:
+            pixels_chw: Normalised bands, about [0, 1].
+            scales: Working scales; None for those of the card.
+
+        Returns:
+            Boxes (N, 4) in pixels of the image and objectness (N,), both float32.
+        """
+        parts = [self._forward(pixels_chw, scale) for scale in scales or self._card["default_scales"]]
+        boxes_n4, scores_n = torch.cat([boxes for boxes, _ in parts]), torch.cat([scores for _, scores in parts])
+        kept = nms(boxes_n4, scores_n, _NMS_IOU)
+        return boxes_n4[kept].numpy(), scores_n[kept].numpy()
 
     def _forward(self, pixels_chw: NDArray[np.float32], scale: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Boxes in chip pixels, one scale."""

@@ -4,7 +4,8 @@ import torch
 from array_scene import ArrayScene
 
 from ovd_platform.learn.background import sample_background
-from ovd_platform.learn.regions import BACKGROUND, contrastive_loss, gather_regions, train_regions
+from ovd_platform.learn.region_crops import BACKGROUND, gather_regions
+from ovd_platform.learn.regions import BatchDraw, contrastive_loss, train_regions
 from ovd_platform.models.vit import MultiBandViT, ViTConfig, half_state
 from ovd_platform.raster.radiometry import InstrumentProfile
 from ovd_platform.records.annotation import Annotation
@@ -65,6 +66,34 @@ def test_training_separates_classes_and_background_on_scenes_it_never_saw():
     assert scores["knn_object"] > 0.85
     assert scores["knn_class"] > 0.7
     assert any(name.startswith("visual_head.") for name in trained.state)
+
+
+def test_a_batch_pairs_objects_across_instruments():
+    few = np.array([BACKGROUND] * 20 + [0] * 4 + [1] * 4)
+    draw = BatchDraw([few, few])
+    mixed = 0
+    for seed in range(10):
+        batch = draw.batch(16, torch.Generator().manual_seed(seed))
+        assert sum(len(rows) for _, rows in batch) <= 16
+        labels = [few[rows] for _, rows in batch]
+        assert 0.3 < np.mean(np.concatenate(labels) == BACKGROUND) < 0.8
+        mixed += len(batch) == 2 and bool(set(labels[0][labels[0] >= 0]) & set(labels[1][labels[1] >= 0]))
+    assert mixed >= 5
+
+
+def test_a_finished_model_is_kept_where_training_does_not_beat_it():
+    scenes, labels = _world()
+    torch.manual_seed(0)
+    good = train_regions(scenes, labels, half_state(RegionModelOf(TINY)), steps=25, background_per_scene=20)
+    torch.manual_seed(1)
+    trained = train_regions(scenes, labels, half_state(RegionModelOf(TINY)), known=good.state, steps=1, background_per_scene=20)
+    assert trained.card["scores"]["knn_class"] >= trained.card["scores"]["knn_class_known"] - 0.2
+    kept = trained.card["scores"]["kept"]
+    sums = {
+        name: sum(trained.card["scores"][f"{key}_{name}"] for key in ("knn_object", "knn_class", "instance_r@1"))
+        for name in ("known", "head", "joint")
+    }
+    assert sums[kept] == max(sums.values())
 
 
 def test_unlabelled_scenes_still_train_by_their_own_views():

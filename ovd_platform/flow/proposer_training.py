@@ -1,0 +1,206 @@
+"""The proposer stage: trained on the labels, starting from the shipped weights, which stay where training does not beat them."""
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovd_platform.flow.labels import load_annotations_of, load_coco, load_split, training_annotations
+from ovd_platform.flow.models import Starter
+from ovd_platform.flow.scenes import load_profile, load_tiles, open_registered, proposal_budget
+from ovd_platform.flow.stage import Built, Inputs, Stage, Task, version_of
+from ovd_platform.flow.training import numbers_of, opened_scenes
+from ovd_platform.flow.workspace import Workspace
+from ovd_platform.records.annotation import Annotation
+from ovd_platform.stores.home import content_hash
+
+if TYPE_CHECKING:
+    from ovd_platform.raster.radiometry import InstrumentProfile
+    from ovd_platform.raster.scene import Scene
+
+    Model = tuple[dict[str, Any], dict[str, Any]]
+
+_UNLABELLED_PER_MPX = 300.0
+_SURE = 0.25
+_ENOUGH_LABELS = 20
+
+
+def _proposer_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
+    learn = ws.config.learn
+    return {
+        "backbone": version_of(ws, modality, "backbone"),
+        "merged_dataset": version_of(ws, modality, "merged_dataset"),
+        "config": content_hash(
+            learn.proposer_minutes,
+            learn.proposer_learning_rate,
+            learn.proposer_scale,
+            learn.proposer_smallest_px,
+            learn.proposer_unlabelled,
+            learn.init,
+            ws.config.propose.cfar_false_alarm_rate,
+            ws.config.seed,
+        ),
+    }
+
+
+def _build_proposer(task: Task) -> Built:
+    from ovd_platform.stores.models import load_model_dir, save_model
+
+    ws, learn = task.ws, task.ws.config.learn
+    if task.modality == "sar":
+        from ovd_platform.propose.cfar import CfarProposer, CfarSettings
+
+        rate = ws.config.propose.cfar_false_alarm_rate
+        return Built(
+            {"kind": "CFAR", "false_alarm_rate": rate}, version=CfarProposer(CfarSettings(false_alarm_rate=rate)).version
+        )
+    starter = Starter.of("optical-proposer") if learn.init == "starter" else Starter(None)
+    boxes, difficult = _boxes_by_scene(ws, task.modality)
+    if boxes and learn.proposer_minutes > 0:
+        return _train_proposer(task, boxes, difficult, starter)
+    if starter.folder is None:
+        from ovd_platform.errors import StaleError
+
+        raise StaleError(
+            "Cannot make a proposer: expected labels to train on or starter weights, got neither. "
+            "Name label files in ovd.yaml, or set `learn.init: starter`."
+        )
+    state, card = load_model_dir(starter.folder)
+    version = save_model(ws.home.models, f"{task.modality}-proposer", state, card)
+    return Built({"kind": "starter", "note": "no labels: the weights shipped with the package"}, version=version)
+
+
+def _train_proposer(
+    task: Task, boxes: dict[str, NDArray[np.float32]], difficult: dict[str, NDArray[np.bool_]], starter: Starter
+) -> Built:
+    from ovd_platform.learn.proposer import ProposerRecipe, train_proposer
+    from ovd_platform.stores.models import save_model
+
+    ws, learn = task.ws, task.ws.config.learn
+    checkpoints = ws.home.stage(task.modality, "checkpoints") / f"proposer-{content_hash(dict(task.inputs))}"
+    with ExitStack() as stack:
+        scenes = opened_scenes(ws, task.modality, sorted(boxes), stack)
+        if learn.proposer_unlabelled == "ignore" and starter.folder is not None:
+            boxes, difficult = _with_unlabelled(ws, task.modality, scenes, boxes, difficult, starter)
+        scenes, boxes = _with_synthetic(ws, task.modality, scenes, boxes, stack)
+        trained = train_proposer(
+            scenes, boxes, minutes=learn.proposer_minutes, steps=None, seed=ws.config.seed,
+            init_state=starter.state(), checkpoint_dir=checkpoints, input_scale=learn.proposer_scale, difficult=difficult,
+            recipe=ProposerRecipe(learning_rate=learn.proposer_learning_rate),
+        )  # fmt: skip
+    state, model_card, choice = _better(ws, task.modality, (trained.state, trained.card), starter)
+    facts = {
+        **choice,
+        "scenes": len(scenes),
+        "boxes": int(sum(len(one) for one in boxes.values())),
+        **numbers_of(model_card),
+    }
+    card = {**model_card, "rendered": ws.config.rendered, "inputs": dict(task.inputs)}
+    return Built(facts, version=save_model(ws.home.models, f"{task.modality}-proposer", state, card))
+
+
+def _with_unlabelled(
+    ws: Workspace,
+    modality: str,
+    scenes: "list[tuple[Scene, InstrumentProfile]]",
+    boxes: dict[str, NDArray[np.float32]],
+    difficult: dict[str, NDArray[np.bool_]],
+    starter: Starter,
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:
+    """Add what the starter proposer is sure of and nobody labelled, as neither object nor background.
+
+    Labels name some classes only; a proposer taught that everything else is background loses what a later search is for.
+    """
+    from ovd_platform.geometry.boxes import iou_matrix
+    from ovd_platform.propose.light import LightProposer
+    from ovd_platform.stores.models import load_model_dir
+
+    assert starter.folder is not None
+    proposer = LightProposer(*load_model_dir(starter.folder), "starter")
+    boxes, difficult = dict(boxes), dict(difficult)
+    for scene, profile in scenes:
+        record = scene.record
+        tiles = load_tiles(ws, modality, record.scene_id)
+        found = proposer.propose(scene, tiles, profile, max_per_mpx=_UNLABELLED_PER_MPX)
+        sure = found.boxes_scene_xyxy[found.objectness_n >= _SURE]
+        known = boxes[record.scene_id]
+        if len(known) and len(sure):
+            sure = sure[iou_matrix(sure, known).max(axis=1) < 0.3]
+        boxes[record.scene_id] = np.concatenate([known, sure])
+        difficult[record.scene_id] = np.concatenate([difficult[record.scene_id], np.ones(len(sure), dtype=bool)])
+    return boxes, difficult
+
+
+def _better(
+    ws: Workspace, modality: str, trained: "Model", starter: Starter
+) -> "tuple[dict[str, Any], dict[str, Any], dict[str, Any]]":
+    """The trained proposer, or the starter where it reaches more labelled objects of the calibration scenes; and the figures."""
+    from ovd_platform.stores.models import load_model_dir
+
+    held = set(load_split(ws, modality).calibration)
+    labels = [one for one in load_annotations_of(ws, modality) if one.scene_id in held and not one.difficult]
+    if starter.folder is None or len(labels) < _ENOUGH_LABELS:
+        return *trained, {"kind": "trained"}
+    shipped = load_model_dir(starter.folder)
+    recall = {name: _recall(ws, modality, model, labels) for name, model in (("trained", trained), ("starter", shipped))}
+    kind = "starter" if recall["starter"] > recall["trained"] else "trained"
+    state, card = shipped if kind == "starter" else trained
+    return state, card, {"kind": kind, "judged_on": len(labels), **{f"recall_{name}": value for name, value in recall.items()}}
+
+
+def _recall(ws: Workspace, modality: str, model: "Model", labels: list[Annotation]) -> float:
+    """Share of labels a proposer reaches with IoU 0.5, as many proposals as the workspace keeps."""
+    from ovd_platform.geometry.boxes import iou_matrix
+    from ovd_platform.propose.light import LightProposer
+
+    proposer, hit = LightProposer(*model, "candidate"), 0
+    for scene_id in sorted({one.scene_id for one in labels}):
+        truth = np.asarray([one.box_scene_xyxy for one in labels if one.scene_id == scene_id], dtype=np.float32)
+        with open_registered(ws, modality, scene_id) as scene:
+            tiles, profile = load_tiles(ws, modality, scene_id), load_profile(ws, modality, scene_id)
+            found = proposer.propose(scene, tiles, profile, max_per_mpx=proposal_budget(ws, scene.record))
+        if len(found):
+            hit += int((iou_matrix(truth, found.boxes_scene_xyxy).max(axis=1) >= 0.5).sum())
+    return hit / len(labels)
+
+
+PROPOSER = Stage("proposer", "2", _proposer_inputs, _build_proposer)
+
+
+def _boxes_by_scene(ws: Workspace, modality: str) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:
+    """Boxes of the training labels by scene, and which of them are to be ignored."""
+    grouped: dict[str, list[Annotation]] = {}
+    for one in training_annotations(ws, modality):
+        grouped.setdefault(one.scene_id, []).append(one)
+    boxes = {name: np.asarray([one.box_scene_xyxy for one in rows], dtype=np.float32) for name, rows in grouped.items()}
+    return boxes, {name: np.asarray([one.difficult for one in rows], dtype=bool) for name, rows in grouped.items()}
+
+
+def _with_synthetic(
+    ws: Workspace,
+    modality: str,
+    scenes: "list[tuple[Scene, InstrumentProfile]]",
+    boxes: dict[str, NDArray[np.float32]],
+    stack: ExitStack,
+) -> "tuple[list[tuple[Scene, InstrumentProfile]], dict[str, NDArray[np.float32]]]":
+    """Add the synthetic tiles of the merged dataset, each with the profile of the scene its background came from."""
+    from ovd_platform.raster.scene import open_scene
+
+    merged = load_coco(ws, modality, "merged_dataset")
+    if merged is None:
+        return scenes, boxes
+    rows: dict[int, list[list[float]]] = {}
+    for entry in merged["annotations"]:
+        x, y, width, height = entry["bbox"]
+        rows.setdefault(entry["image_id"], []).append([x, y, x + width, y + height])
+    profiles = {scene.record.scene_id: profile for scene, profile in scenes}
+    more, more_boxes = list(scenes), dict(boxes)
+    for image in merged["images"]:
+        if not image["synthetic"] or image["id"] not in rows or image.get("scene_id") not in profiles:
+            continue
+        scene_id = f"synthetic-{image['id']}"
+        scene = stack.enter_context(open_scene(image["path"], scene_id=scene_id))
+        more.append((scene, profiles[image["scene_id"]]))
+        more_boxes[scene_id] = np.asarray(rows[image["id"]], dtype=np.float32)
+    return more, more_boxes
