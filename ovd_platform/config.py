@@ -41,6 +41,9 @@ class LearnConfig(_Section):
         2e-3, gt=0, description="Peak rate; lower for a few minutes from the starter weights."
     )
     proposer_scale: float | None = Field(None, gt=0, description="Working scale of the proposer; None chooses by the labels.")
+    proposer_look_scales: tuple[float, ...] = Field(
+        (), description="Scales the proposer looks at; empty: the working scale. Small objects need 2, large ones 0.5."
+    )
     proposer_smallest_px: float = Field(
         0.0,
         ge=0,

@@ -32,6 +32,7 @@ _SMALLEST_PX = 6.0
 _INVENTIONS = 40
 _MAE_SHARE = 0.15
 _METRIC_RATE = 4e-4
+_LOOK_SCALES = (2.0, 1.0, 0.5)
 _ZOOM = (0.6, 2.0)
 
 Prepared = tuple["list[tuple[Scene, InstrumentProfile]]", list[Annotation]]
@@ -116,7 +117,7 @@ def train_starter_proposer(folder: Path, minutes: float, scenes: int) -> None:
             minutes=minutes,
             seed=0,
             input_scale=1.0,
-            default_scales=(1.0, 0.5),
+            look_scales=_LOOK_SCALES,
             recipe=ProposerRecipe(zoom=_ZOOM),
             difficult=tiny,
             init_state=load_model_dir(known)[0] if (known / "card.json").is_file() else None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ovd_platform.config import LearnConfig
 from ovd_platform.flow.labels import load_annotations_of, load_coco, load_split, training_annotations
 from ovd_platform.flow.models import Starter
 from ovd_platform.flow.scenes import load_profile, load_tiles, open_registered, proposal_budget
@@ -35,6 +36,7 @@ def _proposer_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
             learn.proposer_minutes,
             learn.proposer_learning_rate,
             learn.proposer_scale,
+            list(learn.proposer_look_scales),
             learn.proposer_smallest_px,
             learn.proposer_unlabelled,
             learn.init,
@@ -87,7 +89,7 @@ def _train_proposer(
         trained = train_proposer(
             scenes, boxes, minutes=learn.proposer_minutes, steps=None, seed=ws.config.seed,
             init_state=starter.state(), checkpoint_dir=checkpoints, input_scale=learn.proposer_scale, difficult=difficult,
-            recipe=ProposerRecipe(learning_rate=learn.proposer_learning_rate),
+            recipe=ProposerRecipe(learning_rate=learn.proposer_learning_rate, **_zoom(learn)), look_scales=learn.proposer_look_scales,
         )  # fmt: skip
     state, model_card, choice = _better(ws, task.modality, (trained.state, trained.card), starter)
     facts = {
@@ -98,6 +100,14 @@ def _train_proposer(
     }
     card = {**model_card, "rendered": ws.config.rendered, "inputs": dict(task.inputs)}
     return Built(facts, version=save_model(ws.home.models, f"{task.modality}-proposer", state, card))
+
+
+def _zoom(learn: LearnConfig) -> dict[str, Any]:
+    """Magnifications in training that cover the scales the model will look at."""
+    if len(learn.proposer_look_scales) < 2:
+        return {}
+    working = learn.proposer_scale or 1.0
+    return {"zoom": (min(learn.proposer_look_scales) / working, max(learn.proposer_look_scales) / working)}
 
 
 def _with_unlabelled(
@@ -139,7 +149,7 @@ def _better(
     from ovd_platform.stores.models import load_model_dir
 
     held = set(load_split(ws, modality).calibration)
-    labels = [one for one in load_annotations_of(ws, modality) if one.scene_id in held and not one.difficult]
+    labels = [one for one in load_annotations_of(ws, modality) if one.scene_id in held and _counts(ws, one)]
     if starter.folder is None or len(labels) < _ENOUGH_LABELS:
         return *trained, {"kind": "trained"}
     shipped = load_model_dir(starter.folder)
@@ -147,6 +157,11 @@ def _better(
     kind = "starter" if recall["starter"] > recall["trained"] else "trained"
     state, card = shipped if kind == "starter" else trained
     return state, card, {"kind": kind, "judged_on": len(labels), **{f"recall_{name}": value for name, value in recall.items()}}
+
+
+def _counts(ws: Workspace, label: Annotation) -> bool:
+    x0, y0, x1, y1 = label.box_scene_xyxy
+    return not label.difficult and float(np.sqrt((x1 - x0) * (y1 - y0))) >= ws.config.learn.proposer_smallest_px
 
 
 def _recall(ws: Workspace, modality: str, model: "Model", labels: list[Annotation]) -> float:
@@ -174,7 +189,12 @@ def _boxes_by_scene(ws: Workspace, modality: str) -> tuple[dict[str, NDArray[np.
     for one in training_annotations(ws, modality):
         grouped.setdefault(one.scene_id, []).append(one)
     boxes = {name: np.asarray([one.box_scene_xyxy for one in rows], dtype=np.float32) for name, rows in grouped.items()}
-    return boxes, {name: np.asarray([one.difficult for one in rows], dtype=bool) for name, rows in grouped.items()}
+    smallest = ws.config.learn.proposer_smallest_px
+    difficult = {}
+    for name, rows in grouped.items():
+        side = np.sqrt(np.prod(boxes[name][:, 2:] - boxes[name][:, :2], axis=1))
+        difficult[name] = np.asarray([one.difficult for one in rows], dtype=bool) | (side < smallest)
+    return boxes, difficult
 
 
 def _with_synthetic(

@@ -87,7 +87,7 @@ def train_proposer(
     checkpoint_dir: Path | None = None,
     input_scale: float | None = None,
     difficult: Mapping[str, NDArray[np.bool_]] | None = None,
-    default_scales: Sequence[float] | None = None,
+    look_scales: Sequence[float] = (),
     recipe: ProposerRecipe | None = None,
     memory_bytes: int = 2_000_000_000,
     progress: Progress | None = None,
@@ -106,7 +106,7 @@ def train_proposer(
         checkpoint_dir: Where to keep a checkpoint; an interrupted call with the same arguments continues from it.
         input_scale: Working-scale pixels per scene pixel; None chooses by the labels.
         difficult: Scene id -> True for boxes to be ignored, shape (N,).
-        default_scales: Scales to run at on instruments not seen in training; None for the working scale alone.
+        look_scales: Scales the model looks at; none for the working scale alone. The recipe's zoom should cover them.
         recipe: Sizes and rates; None for the default.
         memory_bytes: Budget for pixels held in memory.
         progress: Called with done, total, what.
@@ -131,13 +131,13 @@ def train_proposer(
     regions = load_regions(labelled, scale, memory_bytes, rng, progress)
     counts = tuple(sorted({len(item.scene.record.bands) for item in labelled} | {1, 3, 4}))
     sampler = CropSampler(regions, recipe.crop_px, recipe.zoom)
-    identity = _identity(recipe, labelled, [minutes, steps, seed, scale])
+    identity = _identity(recipe, labelled, [minutes, steps, seed, scale, *look_scales])
     run = _Run(recipe, counts, seed, init_state, rng, identity)
     run.resume(checkpoint_dir)
     run.train(sampler, minutes, steps, checkpoint_dir, progress)
     if checkpoint_dir is not None:
         (checkpoint_dir / _CHECKPOINT).unlink(missing_ok=True)
-    card = _card(recipe, labelled, scale, default_scales, run)
+    card = _card(recipe, labelled, scale, tuple(look_scales) or (scale,), run)
     card |= {"seed": seed, "started_from": "init_state" if init_state else "scratch", "band_counts": list(counts)}
     return Trained(run.averaged_state(), card)
 
@@ -283,7 +283,7 @@ class _Run:
 
 
 def _card(
-    recipe: ProposerRecipe, labelled: Sequence[LabelledScene], scale: float, default_scales: Sequence[float] | None, run: _Run
+    recipe: ProposerRecipe, labelled: Sequence[LabelledScene], scale: float, look_scales: Sequence[float], run: _Run
 ) -> dict[str, Any]:
     records = [item.scene.record for item in labelled]
     boxes_n4 = np.concatenate([item.boxes_n4 for item in labelled])
@@ -295,7 +295,7 @@ def _card(
         "architecture": "light-detector",
         "modality": records[0].modality,
         "input_scale": scale,
-        "default_scales": list(default_scales or [scale]),
+        "scales": [float(one) for one in look_scales],
         "training_gsd_m": float(np.median(gsds)) if gsds else None,
         "instruments": sorted({record.instrument for record in records}),
         "object_px": [float(value) for value in np.percentile(sides_n, [5, 50, 95])],

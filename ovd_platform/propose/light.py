@@ -29,7 +29,7 @@ from ovd_platform.records.chip import Chip
 from ovd_platform.records.proposal import ProposalSet
 from ovd_platform.records.tile import TileRecord
 
-_NMS_IOU = 0.55
+_NMS_IOU = {False: 0.55, True: 0.7}  # one scale; several, where rafted ships are told apart by the larger
 _FLOOR = 0.01
 _MOST_PER_MPX = 2000.0
 
@@ -115,9 +115,10 @@ class LightProposer:
         Returns:
             Boxes (N, 4) in pixels of the image and objectness (N,), both float32.
         """
-        parts = [self._forward(pixels_chw, scale) for scale in scales or self._card["default_scales"]]
+        scales = tuple(scales or self._card["scales"])
+        parts = [self._forward(pixels_chw, scale) for scale in scales]
         boxes_n4, scores_n = torch.cat([boxes for boxes, _ in parts]), torch.cat([scores for _, scores in parts])
-        kept = nms(boxes_n4, scores_n, _NMS_IOU)
+        kept = nms(boxes_n4, scores_n, _NMS_IOU[len(scales) > 1])
         return boxes_n4[kept].numpy(), scores_n[kept].numpy()
 
     def _forward(self, pixels_chw: NDArray[np.float32], scale: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -39,19 +39,17 @@ def resized(pixels_chw: NDArray[np.float32], width_px: int, height_px: int) -> N
 def scales_for(card: Mapping[str, Any], record: SceneRecord) -> tuple[float, ...]:
     """Working-scale pixels per scene pixel at which a model looks at a scene.
 
-    Instruments the model was trained on are looked at with the training scale; others with the card's default scales. Where
-    both ground sample distances are known and the card names one scale only, it follows them, so that objects keep their
-    size.
+    A model trained at many magnifications names several scales and they are what it is. One that names a single scale follows the
+    ground sample distance, where both are known, so that objects keep their size.
 
     Args:
-        card: Card of the model: ``input_scale``, ``default_scales``, ``training_gsd_m``, ``instruments``.
+        card: Card of the model: ``scales``, ``training_gsd_m``.
         record: The scene.
 
     Returns:
         One or several scales.
     """
-    known = record.instrument in card.get("instruments", ())
-    scales: Sequence[float] = [card["input_scale"]] if known else card.get("default_scales") or [card["input_scale"]]
+    scales: Sequence[float] = card["scales"]
     trained_m = card.get("training_gsd_m")
     if len(scales) == 1 and trained_m and record.gsd_m:
         ratio = min(max(record.gsd_m / trained_m, _CLOSE[0]), _CLOSE[1])

@@ -17,7 +17,7 @@ from tests.propose.scenes import ArrayScene, plan, profile
 CONFIG = LightDetectorConfig((8, 8, 8, 8), (1, 1, 1, 1), 8)
 CARD = {
     "architecture": "light-detector", "modality": "optical", "config": CONFIG.to_dict(), "band_counts": [1, 3],
-    "input_scale": 1.0, "default_scales": [1.0], "training_gsd_m": 0.5, "instruments": ["test"], "halo_px": 24,
+    "input_scale": 1.0, "scales": [1.0], "training_gsd_m": 0.5, "instruments": ["test"], "halo_px": 24,
 }  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def test_the_cap_keeps_the_best():
 
 def test_scales_agree_on_one_object():
     scene = spots([(201, 201)])
-    found = proposer(default_scales=[1.0, 0.98], instruments=[]).propose(scene, plan(scene), profile(1), max_per_mpx=100)
+    found = proposer(scales=[1.0, 0.98]).propose(scene, plan(scene), profile(1), max_per_mpx=100)
     assert len(found) == 1
 
 
@@ -92,10 +92,9 @@ def test_the_other_modality_is_refused():
 
 
 def test_scales_follow_the_ground_sample_distance_and_the_card():
-    known, unknown = spots([], gsd_m=0.5).record, spots([], instrument="other").record
-    assert scales_for(CARD, known) == (1.0,)
+    assert scales_for(CARD, spots([], gsd_m=0.5).record) == (1.0,)
     assert scales_for(CARD, spots([], gsd_m=1.0).record) == (2.0,)
-    assert scales_for(CARD | {"default_scales": [1.0, 0.5]}, unknown) == (1.0, 0.5)
+    assert scales_for(CARD | {"scales": [1.0, 0.5]}, spots([], gsd_m=1.0).record) == (1.0, 0.5)
 
 
 def test_unknown_architectures_are_refused():
