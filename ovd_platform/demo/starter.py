@@ -32,7 +32,7 @@ _SMALLEST_PX = 6.0
 _INVENTIONS = 40
 _MAE_SHARE = 0.15
 _METRIC_RATE = 4e-4
-_LOOK_SCALES = (2.0, 1.0, 0.5)
+_LOOK_SCALES = (1.5, 0.75, 0.375)
 _ZOOM = (0.6, 2.0)
 
 Prepared = tuple["list[tuple[Scene, InstrumentProfile]]", list[Annotation]]
