@@ -64,7 +64,7 @@ def rendered_scenes(count: int) -> Iterator[Prepared]:
         yield scenes, labels
 
 
-def train_starter_backbone(folder: Path, minutes: float, scenes: int) -> None:
+def train_starter_backbone(folder: Path, minutes: float, scenes: int, seed: int) -> None:
     """MAE on mixed instruments, then the metric on the sub-types of the rendered world and the invented structures."""
     from ovd_platform.learn.chips import sample_chips
     from ovd_platform.learn.mae import train_backbone
@@ -74,15 +74,16 @@ def train_starter_backbone(folder: Path, minutes: float, scenes: int) -> None:
     known = folder / "optical-backbone"
     state = load_model_dir(known)[0] if (known / "card.json").is_file() else None
     with rendered_scenes(scenes) as (opened, labels):
-        shard = sample_chips(opened, per_scene=96, chip_px=64, seed=0)
-        pretrained = train_backbone(shard, minutes=minutes * _MAE_SHARE, steps=None, seed=0, init_state=state)
+        mae = {}
+        if state is None:
+            shard = sample_chips(opened, per_scene=96, chip_px=64, seed=0)
+            pretrained = train_backbone(shard, minutes=minutes * _MAE_SHARE, steps=None, seed=0)
+            state, mae, minutes = pretrained.state, pretrained.card, minutes * (1 - _MAE_SHARE)
         large = [one for one in labels if _side_px(one) >= _SMALLEST_PX]
-        regions = train_regions(
-            opened, large, pretrained.state, minutes=minutes * (1 - _MAE_SHARE), steps=None, seed=0, rate=_METRIC_RATE
-        )
+        regions = train_regions(opened, large, state, minutes=minutes, steps=None, seed=seed, rate=_METRIC_RATE)
     card = {
         "recipe": {"name": "ovd_platform.demo.starter", "minutes": minutes, "scenes": scenes, "first_seed": _FIRST_SEED},
-        "mae": pretrained.card,
+        "mae": mae,
         "regions": regions.card,
         "rendered": True,
     }
@@ -142,10 +143,11 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["backbone", "proposer"])
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--scenes", type=int, default=84)
+    parser.add_argument("--seed", type=int, default=0, help="of batches; another one when going on from weights")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     if "backbone" in given.parts:
-        train_starter_backbone(given.folder, given.minutes, given.scenes)
+        train_starter_backbone(given.folder, given.minutes, given.scenes, given.seed)
     if "proposer" in given.parts:
         train_starter_proposer(given.folder, given.minutes, given.scenes)
 

@@ -18,7 +18,7 @@ from ovd_platform.search.filters import proposal_where, tile_where
 from ovd_platform.search.ground import ground_boxes, suppress
 from ovd_platform.search.ranking import CompiledPrompt, EmbedText, compile_prompt, score, similarity
 from ovd_platform.stores.tables import VectorTables, scalar_columns, sql_text
-from ovd_platform.stores.vector_rows import vectors_of
+from ovd_platform.stores.vector_rows import units, vectors_of
 
 EXACT_ROWS = 200_000
 TILES_PICKED = 64
@@ -168,13 +168,19 @@ def _coarse_rows(
 
 
 def _raw_queries(compiled: CompiledPrompt) -> list[tuple[str, NDArray[np.float32]]]:
-    """Directions to ask an index for: the centred prompt, since a constant shift does not change the order of dot products."""
+    """Directions to ask an index for: the centred prompt, since a constant shift does not change the order of dot products.
+
+    Looks are compared after a linear map; a symmetric one can as well be applied to the prompt.
+    """
     queries: list[tuple[str, NDArray[np.float32]]] = []
     if compiled.text_d is not None:
         queries.append(("language", compiled.text_d))
     if compiled.prototype_d is not None and compiled.chips_nd is not None:
-        queries.append(("visual", compiled.prototype_d))
-        queries.extend(("visual", chip_d) for chip_d in compiled.chips_nd[:8] if len(compiled.chips_nd) > 1)
+        chips_nd = compiled.chips_nd[:8] if len(compiled.chips_nd) > 1 else compiled.chips_nd[:0]
+        asked_nd = np.concatenate([compiled.prototype_d[None], chips_nd])
+        if compiled.whitening_dd is not None:
+            asked_nd = units(asked_nd @ compiled.whitening_dd)
+        queries.extend(("visual", asked_d) for asked_d in asked_nd)
     return queries
 
 
