@@ -72,9 +72,9 @@ def train_starter_backbone(folder: Path, minutes: float, scenes: int, seed: int)
     from ovd_platform.stores.models import load_model_dir, save_model_dir
 
     known = folder / "optical-backbone"
-    state = load_model_dir(known)[0] if (known / "card.json").is_file() else None
+    state, earlier = load_model_dir(known) if (known / "card.json").is_file() else (None, {})
     with rendered_scenes(scenes) as (opened, labels):
-        mae = {}
+        mae = earlier.get("mae", {})
         if state is None:
             shard = sample_chips(opened, per_scene=96, chip_px=64, seed=0)
             pretrained = train_backbone(shard, minutes=minutes * _MAE_SHARE, steps=None, seed=0)

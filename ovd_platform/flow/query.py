@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ovd_platform.errors import InputError
 from ovd_platform.flow import models
+from ovd_platform.flow.document_examples import examples_of
 from ovd_platform.flow.scenes import load_profile, open_registered
 from ovd_platform.flow.stage import current_or_none
 from ovd_platform.flow.workspace import Workspace
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ovd_platform.embed.encoder import Encoder
     from ovd_platform.raster.radiometry import InstrumentProfile
 
+_WORDS_BESIDE_DOCUMENTS = 0.25
+"""Weight of the text tower where the documents show what is asked."""
 _BOX = re.compile(r"^(?P<scene>[a-zA-Z0-9_.-]+):(?P<box>-?[\d.]+(?:,-?[\d.]+){3})$")
 
 
@@ -34,6 +37,7 @@ class Question:
         top: Number of hits at most.
         filter: Where and when to look.
         collapse_revisits: One hit per place over all times.
+        documents: Let words be looked up in the documents: pictures with such captions join as examples.
     """
 
     text: str = ""
@@ -43,6 +47,7 @@ class Question:
     top: int = 20
     filter: SearchFilter = field(default_factory=SearchFilter)
     collapse_revisits: bool = False
+    documents: bool = True
 
 
 def search(ws: Workspace, question: Question) -> list[Hit]:
@@ -57,9 +62,14 @@ def search(ws: Workspace, question: Question) -> list[Hit]:
 
     version = models.released(ws, question.modality)["encoder"]
     encoder = models.encoder(ws, question.modality, version)
+    chips = chip_vectors(ws, question.modality, encoder, question.chips)
+    shown = None
+    if question.documents and question.text and chips is None:
+        shown = examples_of(ws, question.modality, version, question.text)
     prompt = Prompt(
         text=question.text,
-        chip_vectors_nd=chip_vectors(ws, question.modality, encoder, question.chips),
+        chip_vectors_nd=chips if shown is None else shown,
+        text_share=None if shown is None else _WORDS_BESIDE_DOCUMENTS,
         negative_vectors_nd=chip_vectors(ws, question.modality, encoder, question.not_chips),
         model_version=version,
         filter=question.filter,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ovd_platform.flow.document_examples import save_examples
 from ovd_platform.flow.documents import PAIR_DATASET
 from ovd_platform.flow.labels import load_split, make_split, training_annotations
 from ovd_platform.flow.models import NO_MODEL, Starter
@@ -144,18 +145,20 @@ def _build_clip(task: Task) -> Built:
             {"pairs": len(images), "note": "too few pairs: search by text is off, search by example works"}, version=NO_MODEL
         )
     backbone, _ = load_model(ws.home.models, f"{task.modality}-backbone", task.inputs["backbone"])
-    images, texts, cut = _with_object_crops(images, texts, task.modality)
+    objects, said = _object_crops(images, texts, task.modality)
     minutes = ws.config.learn.clip_minutes * min(1.0, len(images) / _PAIRS_FOR_ALL_MINUTES)
-    trained = train_clip(images, texts, None, backbone, minutes=minutes, steps=None, seed=ws.config.seed)
-    facts = {"pairs": len(images) - cut, "object_crops": cut, **numbers_of(trained.card)}
+    trained = train_clip(images + objects, texts + said, None, backbone, minutes=minutes, steps=None, seed=ws.config.seed)
+    facts = {"pairs": len(images), "object_crops": len(objects), **numbers_of(trained.card)}
     card = {"recipe": {"inputs": dict(task.inputs)}, "scores": facts, "rendered": ws.config.rendered}
-    return Built(facts, version=save_model(ws.home.models, f"{task.modality}-domain_clip", trained.state, card))
+    version = save_model(ws.home.models, f"{task.modality}-domain_clip", trained.state, card)
+    save_examples(ws, task.modality, version, backbone, objects or images, said or texts)
+    return Built(facts, version=version)
 
 
-def _with_object_crops(
+def _object_crops(
     images: list[NDArray[np.float32]], texts: list[list[str]], modality: str
-) -> tuple[list[NDArray[np.float32]], list[list[str]], int]:
-    """Add the object each picture is about, with the same words; returns how many were added.
+) -> tuple[list[NDArray[np.float32]], list[list[str]]]:
+    """The object each picture is about, with the picture's words; empty where no proposer ships for the modality.
 
     The shipped proposer finds it, not the trained one: else every new proposer would call for a new domain CLIP and new vectors.
     """
@@ -166,12 +169,11 @@ def _with_object_crops(
 
     folder = Starter.of(f"{modality}-proposer").folder
     if folder is None:
-        return images, texts, 0
+        return [], []
     proposer = LightProposer(*load_model_dir(folder), "starter")
-    boxes = [object_box(image, proposer) for image in images]
-    found = [index for index, box in enumerate(boxes) if box is not None]
-    crops = [object_crop(images[index], box, VIEW_SPAN) for index in found if (box := boxes[index]) is not None]
-    return images + crops, texts + [texts[index] for index in found], len(found)
+    found = [(image, words, object_box(image, proposer)) for image, words in zip(images, texts, strict=True)]
+    crops = [(object_crop(image, box, VIEW_SPAN), words) for image, words, box in found if box is not None]
+    return [crop for crop, _ in crops], [words for _, words in crops]
 
 
 DOMAIN_CLIP = Stage("domain_clip", "2", _clip_inputs, _build_clip)

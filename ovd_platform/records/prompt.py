@@ -39,6 +39,7 @@ class Prompt:
         negative_vectors_nd: Unit visual vectors of what is not meant, shape (N, D), or None.
         model_version: Encoder version that made the vectors; must equal the table's.
         filter: Where to look.
+        text_share: Weight of the words where there are chips too, [0, 1]; None weighs both by their spread over the corpus.
     """
 
     text: str = ""
@@ -46,6 +47,7 @@ class Prompt:
     negative_vectors_nd: NDArray[np.float32] | None = None
     model_version: str = ""
     filter: SearchFilter = field(default_factory=SearchFilter)
+    text_share: float | None = None
 
     def __post_init__(self) -> None:
         if not self.text and self.chip_vectors_nd is None:

@@ -102,6 +102,8 @@ def compile_prompt(
     )
     if text_d is None or not has_chips or not len(background["visual"]):
         return compiled
+    if prompt.text_share is not None:
+        return replace(compiled, text_share=prompt.text_share)
     words, looks = _text_cosine(compiled, background["language"]), _chip_cosine(compiled, background["visual"])
     spread_words, spread_looks = max(float(words.std()), 1e-3), max(float(looks.std()), 1e-3)
     share = (1 / spread_words) / (1 / spread_words + 1 / spread_looks)
