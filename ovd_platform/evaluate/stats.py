@@ -7,23 +7,29 @@ the report's looks.
 import hashlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ovd_platform.evaluate.bootstrap import FloatArray, Replicates, plain, with_binomial
-from ovd_platform.evaluate.detection_figures import detection_sections
+from ovd_platform.evaluate.calibration_figures import calibration_section
+from ovd_platform.evaluate.coco import evaluate_coco
+from ovd_platform.evaluate.detection_figures import agnostic_section, coco_section, froc_section
 from ovd_platform.evaluate.duplicates import per_thousand, seam_duplicates
-from ovd_platform.evaluate.froc import Exposure, scene_exposure
+from ovd_platform.evaluate.froc import Exposure
 from ovd_platform.evaluate.georef import footprint_errors_px
 from ovd_platform.evaluate.inputs import EvaluationInput
 from ovd_platform.evaluate.match import IOU_ONLY, MatchRules, match_scene
+from ovd_platform.evaluate.operating import operating_section
+from ovd_platform.evaluate.prepared import Prepared, exposures_of, prepare
 from ovd_platform.evaluate.proposals import BUDGETS, SIZE_CLASSES, Reach, proposal_reach, recall_at_budgets
 from ovd_platform.evaluate.ranking import average_precision, rank
 from ovd_platform.evaluate.retrieval import evaluate_query
 from ovd_platform.evaluate.scene_boxes import detection_boxes, proposal_boxes
 
-SCHEMA = "ovd-evaluation/1"
+SCHEMA = "ovd-evaluation/2"
+MOST_RINGS = 400
+_T = TypeVar("_T")
 Stats = dict[str, Any]
 Progress = Callable[[int, int, str], None]
 
@@ -53,9 +59,7 @@ def evaluate(
     rules = rules or MatchRules()
     tell = progress or (lambda done, total, what: None)
     scenes = given.ordered_scenes()
-    exposures = [
-        scene_exposure(s, given.valid_fraction.get(s.scene_id, 1.0), given.ignore_boxes.get(s.scene_id, ())) for s in scenes
-    ]
+    exposures = exposures_of(given)
     over_scenes = Replicates([s.scene_id for s in scenes], replicates=replicates, seed=seed)
     over_queries = Replicates([q.query_id for q in given.queries], replicates=replicates, seed=seed)
     stats: Stats = {"schema": SCHEMA, "header": _header(given, exposures, created_utc, replicates, seed, rules)}
@@ -64,8 +68,14 @@ def evaluate(
         stats["proposals"] = _proposal_section(given, over_scenes, rules)
     tell(1, 4, "detections")
     if given.detections:
-        stats |= detection_sections(given, exposures, over_scenes, rules)
-        stats["georeference"] = _georeference_section(given)
+        ready = prepare(given, exposures, over_scenes, rules)
+        coco = evaluate_coco(ready.scenes, ready.names, gsd_m_s=ready.gsd_m_s)
+        stats["detection"] = coco_section(ready, coco)
+        stats["class_agnostic"] = agnostic_section(ready)
+        stats["froc"] = froc_section(ready)
+        stats["operating"] = operating_section(ready)
+        stats["calibration"] = calibration_section(ready)
+        stats["georeference"] = _georeference_section(ready)
     tell(2, 4, "duplicates")
     stats["duplicates"] = _duplicate_section(given)
     tell(3, 4, "retrieval")
@@ -102,8 +112,8 @@ def _header(
         "rendered": "all" if rendered == len(exposures) else ("some" if rendered else "none"),
         "scene_count": len(exposures),
         "scene_versions": {s.scene_id: s.version for s in given.ordered_scenes()},
-        "object_count": sum(not a.difficult for s in given.scenes for a in given.truth[s.scene_id]),
-        "ignored_count": sum(a.difficult for s in given.scenes for a in given.truth[s.scene_id]),
+        "object_count": sum(not a.difficult for s in given.scenes for a in given.labels(s.scene_id)),
+        "ignored_count": sum(a.difficult for s in given.scenes for a in given.labels(s.scene_id)),
         "truth_hash": truth_hash(given),
         "area_km2": plain(sum(km2)) if km2 else None,
         "area_mpx": plain(sum(e.mpx for e in exposures)),
@@ -142,9 +152,7 @@ def _proposal_section(given: EvaluationInput, over_scenes: Replicates, rules: Ma
             "error": f"No proposals for {len(missing)} of {len(given.scenes)} scenes ({', '.join(missing[:3])}): not evaluated."
         }
     boxes = [
-        proposal_boxes(
-            given.truth[s.scene_id], given.proposals[s.scene_id], ignore_boxes=given.ignore_boxes.get(s.scene_id, ())
-        )
+        proposal_boxes(given.labels(s.scene_id), given.proposals[s.scene_id], ignore_boxes=given.judged_regions(s.scene_id))
         for s in scenes
     ]
     mpx = [s.area_mpx for s in scenes]
@@ -197,19 +205,17 @@ def _duplicate_section(given: EvaluationInput) -> dict[str, Any]:
     return section
 
 
-def _georeference_section(given: EvaluationInput) -> dict[str, Any]:
+def _georeference_section(ready: Prepared) -> dict[str, Any]:
     """Errors of exported corners in pixels: of the projection, and on the ground against the object found."""
     projection, ground, left_out = [np.zeros(0)], [np.zeros(0)], 0
-    names = given.evaluated_classes()
-    for scene in given.ordered_scenes():
-        found = [item for item in given.detections.get(scene.scene_id, ()) if item.footprint_lonlat]
+    for s, scene in enumerate(ready.records):
         if scene.georeference != "affine" or scene.crs is None or scene.transform is None or scene.gsd_m is None:
             left_out += 1
             continue
-        projection.append(footprint_errors_px(scene, [i.box_scene_xyxy for i in found], [i.footprint_lonlat for i in found]))
-        boxes = detection_boxes(scene.scene_id, given.truth[scene.scene_id], found, names)
-        matches = match_scene(boxes)
-        hits = np.flatnonzero(matches.truth_of_n >= 0)
+        found, boxes, matches = ready.found(s), ready.scenes[s], ready.matches[s]
+        placed = _evenly([item for item in found if item.footprint_lonlat])
+        projection.append(footprint_errors_px(scene, [i.box_scene_xyxy for i in placed], [i.footprint_lonlat for i in placed]))
+        hits = _evenly([n for n in np.flatnonzero(matches.truth_of_n >= 0) if found[int(boxes.found_by_n[n])].footprint_lonlat])
         true = [tuple(boxes.truth_scene_xyxy[matches.truth_of_n[n]].tolist()) for n in hits]
         ground.append(footprint_errors_px(scene, true, [found[int(boxes.found_by_n[n])].footprint_lonlat for n in hits]))
     return {
@@ -217,6 +223,13 @@ def _georeference_section(given: EvaluationInput) -> dict[str, Any]:
         "ground_px": _spread(np.concatenate(ground)),
         "scenes_left_out": left_out,
     }
+
+
+def _evenly(items: list[_T]) -> list[_T]:
+    """At most `MOST_RINGS` of them, evenly spaced: the projection is smooth, all of them would only take longer."""
+    if len(items) <= MOST_RINGS:
+        return items
+    return [items[int(i)] for i in np.linspace(0, len(items) - 1, MOST_RINGS).round()]
 
 
 def _spread(values: "np.ndarray[Any, np.dtype[np.float64]]") -> dict[str, float | int | None]:
@@ -229,7 +242,7 @@ def _spread(values: "np.ndarray[Any, np.dtype[np.float64]]") -> dict[str, float 
 
 def _retrieval_section(given: EvaluationInput, over_queries: Replicates, rules: MatchRules) -> dict[str, Any]:
     """Figures of each query, and means over queries with intervals over queries."""
-    truth = {scene.scene_id: given.truth[scene.scene_id] for scene in given.scenes}
+    truth = {scene.scene_id: given.labels(scene.scene_id) for scene in given.scenes}
     candidates = sum(len(given.proposals[s.scene_id]) for s in given.scenes if s.scene_id in given.proposals)
     rows = [evaluate_query(query, truth, candidates=candidates, rules=rules) for query in given.queries]
     section: dict[str, Any] = {"queries": rows}
@@ -252,10 +265,10 @@ def _scene_rows(given: EvaluationInput, exposures: list[Exposure], rules: MatchR
         accepted = [item for item in given.detections.get(scene.scene_id, ()) if item.accepted]
         boxes = detection_boxes(
             scene.scene_id,
-            given.truth[scene.scene_id],
+            given.labels(scene.scene_id),
             accepted,
             names,
-            ignore_boxes=given.ignore_boxes.get(scene.scene_id, ()),
+            ignore_boxes=given.judged_regions(scene.scene_id),
         )
         state_n = match_scene(boxes, rules).state_n
         made = given.proposals.get(scene.scene_id)

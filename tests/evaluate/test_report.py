@@ -64,7 +64,8 @@ def test_the_interval_of_ap_belongs_to_the_value_of_coco() -> None:
 
 
 def test_own_and_coco_average_precision_agree_in_the_statistics(worse: Stats) -> None:
-    from ovd_platform.evaluate.ranking import average_precision, rank_at_ious
+    from ovd_platform.evaluate.coco_match import match_coco
+    from ovd_platform.evaluate.ranking import average_precision
     from ovd_platform.evaluate.scene_boxes import detection_boxes
 
     given = make_input(miss=0.5)
@@ -73,7 +74,8 @@ def test_own_and_coco_average_precision_agree_in_the_statistics(worse: Stats) ->
         detection_boxes(s.scene_id, given.truth[s.scene_id], given.detections[s.scene_id], names)
         for s in given.ordered_scenes()
     ]
-    own = np.mean([[average_precision(r) for r in rank_at_ious([s.of_class(k) for s in scenes])] for k in range(2)])
+    match = match_coco(scenes, 2)
+    own = np.mean([[average_precision(r) for r in match.rankings(k)[1:]] for k in range(2)])
     assert worse["detection"]["ap"]["value"] == pytest.approx(own, abs=2e-6)
 
 
@@ -133,7 +135,7 @@ def test_the_page_is_self_contained_escaped_and_says_rendered(tmp_path: Path, be
     assert "ship &lt;0.9&gt; &amp; more" in page
     assert not re.search(r"""(src|href)=["'](?!data:)|@import|url\(""", page)
     assert page.count('<svg class="chart"') == 4
-    assert json.loads(paths.stats.read_text())["schema"] == "ovd-evaluation/1"
+    assert json.loads(paths.stats.read_text())["schema"] == "ovd-evaluation/2"
     markdown = paths.markdown.read_text()
     assert "RENDERED" in markdown
     assert "![Best hits](best_hits.png)" in markdown
