@@ -128,6 +128,7 @@ class EvaluationInput:
         class_scores: Scores of every proposal for every class by scene id, for the vocabulary modes.
         answer_corners: Four corners (x, y) of rotated answers by detection id; others stand upright.
         shifted_proposals: Proposals of the same scenes from a grid moved by half a tile, for the stability.
+        label_areas_px2: Area by annotation id for the size classes, where it is not that of the box (COCO's mask areas).
         few_shot: Vectors to search by few examples with, if measured.
         filtered: Filtered searches with their exact answers, if measured.
         costs: What the answers took, if recorded.
@@ -155,6 +156,7 @@ class EvaluationInput:
     class_scores: Mapping[str, ClassScoreTable] = field(default_factory=dict)
     answer_corners: Mapping[str, Quad] = field(default_factory=dict)
     shifted_proposals: Mapping[str, ProposalSet] = field(default_factory=dict)
+    label_areas_px2: Mapping[str, float] = field(default_factory=dict)
     few_shot: FewShotData | None = None
     filtered: tuple[FilteredSearch, ...] = ()
     costs: Costs | None = None
@@ -185,10 +187,9 @@ class EvaluationInput:
         """Labels of a scene as they are judged: regions taken out, objects cut by the border made difficult. New list."""
         record = next(record for record in self.scenes if record.scene_id == scene_id)
         kept = [label for label in self.truth[scene_id] if label.class_name not in self.ignore_classes]
-        return [
-            replace(label, difficult=True) if visible_share(label.box_scene_xyxy, record) < LEAST_VISIBLE else label
-            for label in kept
-        ]
+        boxes = np.asarray([label.box_scene_xyxy for label in kept], dtype=np.float64).reshape(-1, 4)
+        cut_k = visible_shares(boxes, record) < LEAST_VISIBLE
+        return [replace(label, difficult=True) if cut else label for label, cut in zip(kept, cut_k, strict=True)]
 
     def regions(self, scene_id: str) -> list[Box]:
         """Regions where answers are neither true nor false and whose area is taken off. New list."""
@@ -209,11 +210,10 @@ class EvaluationInput:
         return sorted(named - {""} - self.ignore_classes)
 
 
-def visible_share(box: Box, record: SceneRecord) -> float:
-    """Share of a box that lies inside of its scene, [0, 1]; of a point, whether it does."""
-    x0, y0, x1, y1 = box
-    if x1 <= x0 or y1 <= y0:
-        return float(0 <= x0 <= record.width_px and 0 <= y0 <= record.height_px)
-    across = max(0.0, min(x1, record.width_px) - max(x0, 0.0)) / (x1 - x0)
-    down = max(0.0, min(y1, record.height_px) - max(y0, 0.0)) / (y1 - y0)
-    return across * down
+def visible_shares(boxes_k4: NDArray[np.float64], record: SceneRecord) -> NDArray[np.float64]:
+    """Share of each box that lies inside of its scene, shape (K,), [0, 1]; of a point, whether it does."""
+    size = np.array([record.width_px, record.height_px], dtype=np.float64)
+    low, high = np.clip(boxes_k4[:, :2], 0.0, size), np.clip(boxes_k4[:, 2:], 0.0, size)
+    sides = boxes_k4[:, 2:] - boxes_k4[:, :2]
+    inside = (boxes_k4[:, :2] >= 0.0) & (boxes_k4[:, :2] <= size)
+    return np.asarray(np.prod(np.where(sides > 0, (high - low) / np.where(sides > 0, sides, 1.0), inside), axis=1))

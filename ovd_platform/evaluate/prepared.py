@@ -3,7 +3,7 @@
 Belongs here: what several sections need. Does not belong here: any figure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,10 +76,16 @@ def exposures_of(given: EvaluationInput) -> list[Exposure]:
     ]
 
 
-def prepare(given: EvaluationInput, exposures: list[Exposure], over_scenes: Replicates, rules: MatchRules) -> Prepared:
-    """Arrays and matches of every scene."""
+def prepare(
+    given: EvaluationInput,
+    judged: Mapping[str, list[Annotation]],
+    exposures: list[Exposure],
+    over_scenes: Replicates,
+    rules: MatchRules,
+) -> Prepared:
+    """Arrays and matches of every scene; ``judged`` holds `EvaluationInput.labels` by scene id."""
     records, names = given.ordered_scenes(), given.evaluated_classes()
-    labels = [given.labels(record.scene_id) for record in records]
+    labels = [judged[record.scene_id] for record in records]
     scenes = [boxes_of(given, record, rows, names) for record, rows in zip(records, labels, strict=True)]
     accepted = []
     for record, scene in zip(records, scenes, strict=True):
@@ -106,4 +112,5 @@ def boxes_of(
         names,
         ignore_boxes=given.judged_regions(record.scene_id),
         class_agnostic=class_agnostic,
+        areas_px2=given.label_areas_px2 or None,
     )
