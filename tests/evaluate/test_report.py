@@ -118,6 +118,46 @@ def test_the_gate_keeps_floors_and_losses_and_fails_what_was_not_measured(worse:
         decide_release(worse, None, [])
 
 
+def test_the_gate_asks_for_confidence_and_for_parts(worse: Stats, better: Stats) -> None:
+    sure = GateRule("detection.ap50", max_loss=0.0, confidence=0.9)
+    assert decide_release(better, worse, [sure]).passed
+    lost = decide_release(worse, better, [sure])
+    assert not lost.passed
+    assert "90% is asked" in lost.reasons[0]
+    # Equal is within a loss of nothing, and every draw says so.
+    assert decide_release(worse, worse, [sure]).passed
+    # A floor just below the value holds, but not in 95 % of draws.
+    floor = worse["detection"]["ap50"]["value"] - 0.001
+    assert decide_release(worse, None, [GateRule("detection.ap50", min=floor)]).passed
+    assert not decide_release(worse, None, [GateRule("detection.ap50", min=floor, confidence=0.95)]).passed
+    # Nobody is sure of what was not resampled.
+    assert not decide_release(worse, None, [GateRule("detection.ap75", min=0.0, confidence=0.5)]).passed
+    by_class = GateRule("detection.ap50", min=0.1, slice="class:ship")
+    assert by_class.path == "detection.per_class.ship.ap50"
+    assert decide_release(worse, None, [by_class]).passed
+    by_size = GateRule("detection.ap50", max_loss=0.05, slice="size_px:8-16")
+    assert decide_release(better, worse, [by_size]).passed
+    assert not decide_release(worse, better, [by_size]).passed
+    # Errors lose by growing.
+    error = GateRule("calibration.ece", max_loss=0.0)
+    ece = (worse["calibration"]["ece"]["value"], better["calibration"]["ece"]["value"])
+    assert decide_release(better, worse, [error]).passed == (ece[1] <= ece[0])
+    with pytest.raises(InputError, match="dimension:value"):
+        GateRule("detection.ap50", min=0.1, slice="ship")
+    with pytest.raises(InputError, match="confidence"):
+        GateRule("detection.ap50", min=0.1, confidence=1.0)
+
+
+def test_the_verdict_is_one_word_with_its_reason(worse: Stats, better: Stats) -> None:
+    assert compare_stats(worse, better)["verdict"]["word"] == "better"
+    assert compare_stats(better, worse)["verdict"]["word"] == "worse"
+    assert compare_stats(worse, worse)["verdict"]["word"] == "no difference shown"
+    row = compare_stats(worse, better)["figures"]["detection.ap50"]
+    assert row["chance_better"] == 1.0
+    alone = evaluate(make_input(1), replicates=5)
+    assert compare_stats(alone, alone)["verdict"]["word"] == "not comparable"
+
+
 def test_paths_may_hold_dots(worse: Stats) -> None:
     assert metric_at(worse, "froc.per_km2.mean.at_0.01") == worse["froc"]["per_km2"]["mean"]["at_0.01"]["value"]
     assert metric_at({"a": {"v1.2 ship": {"ap": 0.5}}}, "a.v1.2 ship.ap") == 0.5
@@ -157,7 +197,8 @@ def test_a_report_without_detections_is_still_written(tmp_path: Path) -> None:
 def test_pictures_are_chosen_in_turn_from_the_classes_and_a_lost_scene_does_not_stop_them() -> None:
     given = make_input(miss=0.3)
     chosen = select_pictures(given, each=6)
-    assert {kind: len(rows) for kind, rows in chosen.items()} == {BEST: 6, MISSED: 6, FALSE_ALARM: 6}
+    counts = {kind: len(rows) for kind, rows in chosen.items()}
+    assert (counts[BEST], counts[MISSED], counts[FALSE_ALARM]) == (6, 6, 6)
     assert {row.caption.split()[0] for row in chosen[BEST]} == {"ship", "aircraft"}
     assert all("RENDERED" in row.caption for rows in chosen.values() for row in rows)
 
