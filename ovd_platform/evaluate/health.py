@@ -17,7 +17,7 @@ from ovd_platform.records.scene import SceneRecord
 REACH_PX = 64.0
 CELL_PX = 2.0
 LEAST_PAIRS = 10
-OFFSET_LIMIT_PX = 1.0
+OFFSET_LIMIT_PX, OFFSET_LIMIT_SHARE = 1.0, 0.05
 SWAP_GAIN = 0.1
 LEAST_SHARED = 1e-6
 DUPLICATES_LIMIT_PER_1000 = 10.0
@@ -43,6 +43,8 @@ def _offset(ready: Prepared) -> dict[str, Any]:
     Every displacement up to 64 px votes, so a shift larger than the objects is found too.
     """
     displacements, scene_n = [np.zeros((0, 2))], [np.zeros(0, dtype=np.int64)]
+    sides = np.concatenate([np.sqrt(scene.truth_areas_k[~scene.truth_ignored_k]) for scene in ready.scenes])
+    size = float(np.median(sides)) if len(sides) else 0.0
     for s, (scene, kept) in enumerate(zip(ready.scenes, ready.accepted, strict=True)):
         wanted = kept if kept.any() else np.ones(len(kept), dtype=np.bool_)
         boxes, kinds = scene.boxes_scene_xyxy[wanted], scene.class_n[wanted]
@@ -56,9 +58,9 @@ def _offset(ready: Prepared) -> dict[str, Any]:
     moved_p2, scene_p = np.concatenate(displacements), np.concatenate(scene_n)
     peak = _peak(moved_p2)
     if peak is None:
-        return {"x_px": None, "y_px": None, "pairs": 0}
-    near = np.abs(moved_p2 - peak).max(axis=1) <= 2 * CELL_PX
-    rows: dict[str, Any] = {"pairs": int(near.sum())}
+        return {"x_px": None, "y_px": None, "pairs": 0, "object_px": plain(size)}
+    near = np.abs(moved_p2 - peak).max(axis=1) <= max(2 * CELL_PX, size / 4)
+    rows: dict[str, Any] = {"pairs": int(near.sum()), "object_px": plain(size)}
     for axis, name in enumerate(("x_px", "y_px")):
         values, places = moved_p2[near, axis], scene_p[near]
         rows[name] = {"value": plain(float(np.median(values))), **_median_bounds(values, places, ready)}
@@ -258,7 +260,11 @@ def _findings(section: dict[str, Any], duplicates: dict[str, Any]) -> Findings:
     offset = section["offset"]
     for name in ("x_px", "y_px"):
         row = offset[name]
-        if row and abs(row["value"]) >= OFFSET_LIMIT_PX and (row["low"] is None or row["low"] * row["high"] > 0):
+        if (
+            row
+            and abs(row["value"]) >= max(OFFSET_LIMIT_PX, OFFSET_LIMIT_SHARE * offset["object_px"])
+            and (row["low"] is None or row["low"] * row["high"] > 0)
+        ):
             found.append(
                 f"Answers lie {row['value']:+.1f} px off their objects in {name[0]}: check the georeference or the tile offset."
             )
@@ -284,6 +290,6 @@ def _findings(section: dict[str, Any], duplicates: dict[str, Any]) -> Findings:
         )
     if section["labels_doubted"]["count"]:
         found.append(
-            f"{section['labels_doubted']['count']} labels are answered as another class and not as their own: look at them."
+            f"{section['labels_doubted']['count']} labels are answered as another class and not as their own: one side is wrong, look."
         )
     return found
