@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ovd_platform.evaluate.bootstrap import FloatArray, share_figure
+from ovd_platform.evaluate.bootstrap import FloatArray, share_figure, with_binomial
 from ovd_platform.evaluate.coco_match import AREA_OF, AREAS, FIRST_COCO, CocoMatch
 from ovd_platform.evaluate.match import FALSE
 from ovd_platform.evaluate.operating import found_by_accepted
@@ -89,6 +89,9 @@ def _scene_part(ready: Prepared, match: CocoMatch, dimension: str, value: str, m
         if (told & members_s).any():
             here = ground_s * members_s
             row[name] = ready.over_scenes.measure(f"{path}.{name}", share_figure(false_s * told * members_s, here))
+    if members_s.sum() < 2:  # One scene cannot be resampled: its draws would all agree.
+        row |= {name: {**row[name], "low": None, "high": None} for name in row if isinstance(row[name], dict)}
+    row["recall"] = with_binomial(row["recall"], found_s.sum(), objects_s.sum())
     return row
 
 

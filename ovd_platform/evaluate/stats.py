@@ -95,6 +95,7 @@ def evaluate(
         stats |= {name: section for name, section in optional.items() if section is not None}
         stats["georeference"] = _georeference_section(ready)
     tell(2, 4, "duplicates")
+    stats["header"]["judged_count"] = sum(int((~scene.truth_ignored_k).sum()) for scene in ready.scenes)
     stats["duplicates"] = _duplicate_section(given)
     stats["health"] = health_section(ready, stats["duplicates"])
     if given.shifted_proposals:

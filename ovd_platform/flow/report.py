@@ -213,10 +213,21 @@ def evaluation_input(ws: Workspace, modality: str) -> "EvaluationInput | None":
         few_shot=few_shot,
         filtered=tuple(evaluation_data.filtered_searches(ws, modality, few_shot, ids)),
         costs=evaluation_data.costs(ws, modality, ids),
-        notes=("The imagery is rendered: figures say how the parts work together, not how well they do on real scenes.",)
-        if ws.config.rendered
-        else (),
+        notes=_notes(ws, named - answerable),
     )
+
+
+def _notes(ws: Workspace, unanswerable: set[str]) -> tuple[str, ...]:
+    """What a reader has to know before the figures."""
+    notes = []
+    if ws.config.rendered:
+        notes.append("The imagery is rendered: figures say how the parts work together, not how well they do on real scenes.")
+    if unanswerable:
+        names = ", ".join(sorted(unanswerable))
+        notes.append(
+            f"Neither a label of training nor the vocabulary names {names}: detections are not judged on them, searches are."
+        )
+    return tuple(notes)
 
 
 def _valid_fraction(tiles: "Sequence[TileRecord]") -> float:

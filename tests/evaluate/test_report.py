@@ -148,13 +148,24 @@ def test_the_gate_asks_for_confidence_and_for_parts(worse: Stats, better: Stats)
         GateRule("detection.ap50", min=0.1, confidence=1.0)
 
 
+def uncalibrated(miss: float) -> Stats:
+    given = make_input(miss=miss)
+    found = {scene_id: [replace(item, probability=None) for item in rows] for scene_id, rows in given.detections.items()}
+    return evaluate(replace(given, detections=found), replicates=60)
+
+
 def test_the_verdict_is_one_word_with_its_reason(worse: Stats, better: Stats) -> None:
-    assert compare_stats(worse, better)["verdict"]["word"] == "better"
-    assert compare_stats(better, worse)["verdict"]["word"] == "worse"
+    few, many = uncalibrated(0.5), uncalibrated(0.0)
+    assert compare_stats(few, many)["verdict"]["word"] == "better"
+    assert compare_stats(many, few)["verdict"]["word"] == "worse"
+    # The better finder is worse calibrated: nobody should get one word for that.
+    mixed = compare_stats(worse, better)["verdict"]
+    assert mixed["word"] == "mixed"
+    assert "worse in calibration.ece" in mixed["reason"]
     assert compare_stats(worse, worse)["verdict"]["word"] == "no difference shown"
     row = compare_stats(worse, better)["figures"]["detection.ap50"]
     assert row["chance_better"] == 1.0
-    alone = evaluate(make_input(1), replicates=5)
+    alone = evaluate(replace(make_input(1), queries=()), replicates=5)
     assert compare_stats(alone, alone)["verdict"]["word"] == "not comparable"
 
 
