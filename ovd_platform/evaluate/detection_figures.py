@@ -11,9 +11,8 @@ from ovd_platform.evaluate.bootstrap import FloatArray, Replicates, plain, with_
 from ovd_platform.evaluate.coco import CocoResult, evaluate_coco
 from ovd_platform.evaluate.coco_match import FIRST_COCO
 from ovd_platform.evaluate.froc import RATES, froc_curve, is_resolved, recalls_at_rates, thinned
-from ovd_platform.evaluate.match import match_scene
 from ovd_platform.evaluate.prepared import Prepared, boxes_of
-from ovd_platform.evaluate.ranking import RECALL_POINTS, Ranking, average_precisions, interpolated_precision, rank
+from ovd_platform.evaluate.ranking import RECALL_POINTS, Ranking, average_precisions, interpolated_precision, rank_class
 
 RATE_NAMES = tuple(f"at_{rate:g}" for rate in RATES)
 _UNITS = ("per_km2", "per_mpx")
@@ -96,8 +95,7 @@ def agnostic_section(ready: Prepared) -> dict[str, Any]:
 def froc_section(ready: Prepared) -> dict[str, Any]:
     """Recall at fixed false alarms over ground per class and as their mean; scenes without ground scale per Mpx."""
     section: dict[str, Any] = {"rates": list(RATES)}
-    parts = [[scene.of_class(index) for scene in ready.scenes] for index in range(len(ready.names))]
-    whole = [rank(part, [match_scene(scene, ready.rules) for scene in part]) for part in parts]
+    whole = [rank_class(ready.scenes, ready.matches, index) for index in range(len(ready.names))]
     for unit in _UNITS:
         ground_s, members = ready.ground(unit)
         if not members.any():

@@ -92,23 +92,22 @@ def scene_quads(scene: SceneBoxes, labels: Sequence[Annotation], names: Sequence
     """
     truth_k42 = upright_quads(scene.truth_scene_xyxy)
     judged = [label for label in labels if label.class_name in names or label.class_name == ""]
-    slanted_k = np.zeros(len(truth_k42), dtype=np.bool_)
-    for k, label in enumerate(judged):
-        if len(label.corners_scene_xy) == 4:
-            truth_k42[k] = np.asarray(label.corners_scene_xy)
-            slanted_k[k] = is_slanted(truth_k42[k])
+    drawn = [k for k, label in enumerate(judged) if len(label.corners_scene_xy) == 4]
+    if drawn:
+        truth_k42[drawn] = np.asarray([judged[k].corners_scene_xy for k in drawn])
+    slanted_k = are_slanted(truth_k42)
     answer_n42 = upright_quads(scene.boxes_scene_xyxy)
     for n, quad in corners.items():
         answer_n42[n] = np.asarray(quad)
     return Quads(truth_k42, answer_n42, slanted_k)
 
 
-def is_slanted(quad_42: FloatArray) -> bool:
-    """Whether four corners fill clearly less than the upright box around them."""
-    x, y = quad_42[:, 0], quad_42[:, 1]
-    area = 0.5 * abs(float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()))
-    around = float((x.max() - x.min()) * (y.max() - y.min()))
-    return around > 0 and area < SLANT * around
+def are_slanted(quads_k42: FloatArray) -> BoolArray:
+    """Which quadrilaterals fill clearly less than the upright box around them, shape (K,), bool. New array."""
+    x, y = quads_k42[..., 0], quads_k42[..., 1]
+    area = 0.5 * np.abs((x * np.roll(y, -1, axis=1) - np.roll(x, -1, axis=1) * y).sum(axis=1))
+    around = np.ptp(x, axis=1) * np.ptp(y, axis=1)
+    return np.asarray((around > 0) & (area < SLANT * around), dtype=np.bool_)
 
 
 def oriented_section(ready: Prepared) -> dict[str, Any] | None:

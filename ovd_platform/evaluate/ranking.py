@@ -49,6 +49,18 @@ def rank(scenes: Sequence[SceneBoxes], matches: Sequence[Matches]) -> Ranking:
     return Ranking(scene_n[order], scores_n[order], state_n[order] == FOUND, truth_s)
 
 
+def rank_class(scenes: Sequence[SceneBoxes], matches: Sequence[Matches], index: int) -> Ranking:
+    """`rank` of one class from the matches of whole scenes (classes never mix in a match)."""
+    parts = [(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int8))]
+    for s, (scene, match) in enumerate(zip(scenes, matches, strict=True)):
+        mine = np.flatnonzero((scene.class_n == index) & (match.state_n != IGNORED))
+        parts.append((np.full(len(mine), s), scene.scores_n[mine], match.state_n[mine]))
+    scene_n, scores_n, state_n = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(-scores_n, kind="stable")
+    truth_s = [int(((scene.truth_class_k == index) & ~scene.truth_ignored_k).sum()) for scene in scenes]
+    return Ranking(scene_n[order], scores_n[order], state_n[order] == FOUND, np.asarray(truth_s, dtype=np.int64))
+
+
 def precision_recall(ranking: Ranking, weights_s: NDArray[np.float64] | None = None) -> tuple[FloatArray, FloatArray]:
     """Precision and recall after each answer, shapes (N,); recall is NaN where no object counts."""
     weights = ranking.unit_s if weights_s is None else np.asarray(weights_s, dtype=np.float64)

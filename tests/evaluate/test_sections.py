@@ -11,7 +11,7 @@ from ovd_platform.evaluate.few_shot import few_shot_section
 from ovd_platform.evaluate.filtered import filtered_section
 from ovd_platform.evaluate.froc import Exposure, scene_exposure
 from ovd_platform.evaluate.inputs import ClassScoreTable, Costs, EvaluationInput, FewShotData, FilteredSearch
-from ovd_platform.evaluate.oriented import is_slanted, quad_overlap, upright_quads
+from ovd_platform.evaluate.oriented import are_slanted, quad_overlap, upright_quads
 from ovd_platform.evaluate.stability import agreement, stability_section
 from ovd_platform.evaluate.stats import evaluate
 from ovd_platform.records.annotation import Annotation
@@ -34,8 +34,7 @@ def test_overlap_of_rotated_boxes_by_hand() -> None:
     assert quad_overlap(square, square + 5)[0].tolist() == [0.0]
     crosswise = square[:, [0, 2, 1, 3]]
     assert quad_overlap(square, crosswise)[0] == pytest.approx([1.0])
-    assert is_slanted(diamond[0])
-    assert not is_slanted(square[0])
+    assert are_slanted(np.concatenate([diamond, square])).tolist() == [True, False]
 
 
 def oriented_input(*, with_corners: bool) -> EvaluationInput:
