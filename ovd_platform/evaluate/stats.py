@@ -221,6 +221,9 @@ def _proposal_section(given: EvaluationInput, judged: Labels, over_scenes: Repli
         "iou": IOU_ONLY.iou,
         "recall": curves,
         "recall_with_centre_distance": {f"at_{n}": plain(value) for n, value in zip(BUDGETS, near, strict=True)},
+        "recall_of_all": over_scenes.measure(
+            "proposals.recall_of_all", lambda w: recall_at_budgets(strict, [np.inf], weights_s=w)[0]
+        ),
         "ap": over_scenes.measure("proposals.ap", lambda w: average_precision(ranking, w)),
         "offered_per_mpx": {"least": plain(strict.offered_s.min()), "most": plain(strict.offered_s.max())},
         "proposers": sorted({given.proposals[s.scene_id].proposer for s in scenes}),
