@@ -11,6 +11,10 @@ NAMES = {
     "airbus": "60 real Pleiades scenes through Dagster, 12 held out: recall, AP50, by-example search (about 25 minutes)",
     "starter": "the same scenes with the shipped starter weights only (about 10 minutes)",
     "affected": "adding, changing and ageing off one scene touches only what it must (about 3 minutes)",
+    "coco-parity": "COCO figures against the published ones, pycocotools on 200 random cases, cases by hand (1 minute)",
+    "eval-speed": "500,000 detections against pycocotools and faster-coco-eval, report included, memory (about 4 minutes)",
+    "report-faults": "injected faults and the number of the report that shows each (seconds)",
+    "report": "scenes to report in one command on finished workspaces; the page in a real browser (about 3 minutes)",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
 }
 

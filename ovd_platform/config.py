@@ -91,14 +91,26 @@ class GateRuleConfig(_Section):
     """One condition a candidate must meet before it is promoted."""
 
     metric: str = Field(description="Dotted path in stats.json, for example `proposals.recall.all.at_100`.")
-    min: float | None = None
+    min: float | None = Field(None, description="Least value (the most, for errors).")
     max_loss: float | None = Field(None, description="Allowed loss against the current release.")
+    slice: str = Field("", description="Part of the test, `dimension:value`, for example `class:ship` or `size_px:8-16`.")
+    confidence: float = Field(0.0, ge=0, lt=1, description="Share of bootstrap draws in which the rule has to hold.")
 
 
 class GateConfig(_Section):
     """What `release` checks."""
 
     rules: tuple[GateRuleConfig, ...] = (GateRuleConfig(metric="proposals.recall.all.at_100", max_loss=0.03),)
+
+
+class EvaluationConfig(_Section):
+    """How a release is evaluated and reported."""
+
+    ignore_classes: tuple[str, ...] = Field(("ignore",), description="Labels of these classes are regions nobody judges.")
+    replicates: int = Field(300, ge=20, description="Bootstrap draws over scenes.")
+    few_shot_draws: int = Field(30, ge=2, description="Draws of examples a class.")
+    shifted_scenes: int = Field(2, ge=0, description="Held-out scenes proposed again with the grid moved by half a tile.")
+    eur_per_hour: float = Field(0.10, ge=0, description="Price of the machine, for the cost of 1,000 km2.")
 
 
 class OvdConfig(_Section):
@@ -132,6 +144,7 @@ class OvdConfig(_Section):
     synthesis: SynthesisConfig = Field(default_factory=SynthesisConfig)
     archive: ArchiveConfig = Field(default_factory=ArchiveConfig)
     gate: GateConfig = Field(default_factory=GateConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
 
     @classmethod
     def load(cls, home: Path) -> Self:

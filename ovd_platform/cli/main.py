@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ovd_platform.cli.evaluation import evaluate_outside, report_app
 from ovd_platform.errors import OvdError
 from ovd_platform.flow.workspace import Workspace
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", help=__doc__, pretty_exceptions_enable=False
 )
+app.add_typer(report_app, name="report")
+app.command(name="eval")(evaluate_outside)
 console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
 
@@ -183,17 +186,6 @@ def _bbox(text: str) -> tuple[float, float, float, float] | None:
     except ValueError as error:
         raise typer.BadParameter(f"expected west,south,east,north in degrees, got {text!r}", param_hint="--bbox") from error
     return (west, south, east, north)
-
-
-@app.command()
-def report(home: Home = _HERE, modality: Annotated[str, typer.Option(help="optical or sar.")] = "optical") -> None:
-    """Print the evaluation of the present release and where the full report lies."""
-    from ovd_platform.flow.stage import current
-
-    ws = Workspace.open(home)
-    output = current(ws, modality, "evaluation_report", current(ws, modality, "release").version)
-    console.print((output.folder / "report.md").read_text(), markup=False, highlight=False)
-    console.print(f"HTML: {output.folder / 'report.html'}")
 
 
 @app.command()

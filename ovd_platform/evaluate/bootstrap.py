@@ -125,12 +125,24 @@ class Replicates:
         self, paths: Sequence[str], figure: Callable[[FloatArray], Sequence[float] | FloatArray]
     ) -> list[dict[str, float | None]]:
         """Several figures that are computed together, in the order of ``paths``."""
-        value_m = np.asarray(figure(np.ones(max(1, len(self.units)))), dtype=np.float64)
+        return self.measure_rows(paths, lambda weights_bs: np.asarray([figure(row) for row in weights_bs], dtype=np.float64))
+
+    def measure_rows(self, paths: Sequence[str], figures: Callable[[FloatArray], FloatArray]) -> list[dict[str, float | None]]:
+        """Several figures under all weightings at once.
+
+        Args:
+            paths: Where the replicates are kept, M of them.
+            figures: From weights (B, S) to figures (B, M).
+
+        Returns:
+            Value and interval of each figure.
+        """
+        ones = np.ones((1, max(1, len(self.units))))
         if len(self.units) < 2:
-            return [{"value": plain(value), "low": None, "high": None} for value in value_m]
-        values_bm = np.asarray([figure(weights) for weights in self.weights_bs], dtype=np.float64)
+            return [{"value": plain(value), "low": None, "high": None} for value in figures(ones)[0]]
+        rows = np.asarray(figures(np.concatenate([ones, self.weights_bs])), dtype=np.float64)
         estimates = []
-        for path, value, values_b in zip(paths, value_m, values_bm.T, strict=True):
+        for path, value, values_b in zip(paths, rows[0], rows[1:].T, strict=True):
             self.values[path] = [plain(item) for item in values_b]
             bounds = interval(values_b)
             estimates.append(

@@ -1,6 +1,8 @@
 """COCO average precision of whole scenes after merging, without the cap of 100 answers.
 
-Belongs here: feeding the COCO evaluator and naming its figures. Does not belong here: intervals (`ranking`, `bootstrap`).
+Belongs here: COCO's figures by name. Does not belong here: the matching (`coco_match`), intervals (`ranking`, `bootstrap`).
+
+Equal to pycocotools to the last digit (see `benchmarks/coco_parity.py`), in time and memory that grow with the answers alone.
 """
 
 import logging
@@ -12,21 +14,12 @@ import numpy as np
 
 from ovd_platform.errors import InputError
 from ovd_platform.evaluate.bootstrap import plain
-from ovd_platform.evaluate.islands import island_sheets
-from ovd_platform.evaluate.scene_boxes import ANY_CLASS, POINT_MARGIN_PX, SIZE_BINS_PX, SceneBoxes
+from ovd_platform.evaluate.coco_match import AREAS, FIRST_COCO, IOUS, CocoMatch, Overlap, box_overlap, match_coco
+from ovd_platform.evaluate.ranking import RECALL_POINTS
+from ovd_platform.evaluate.scene_boxes import FloatArray, SceneBoxes
 
 LOG = logging.getLogger(__name__)
-
-_LARGEST_PX2 = 1e10
-_AREAS: dict[str, list[float]] = {
-    "small": [0.0, 32.0**2],
-    "medium": [32.0**2, 96.0**2],
-    "large": [96.0**2, _LARGEST_PX2],
-} | {
-    # Bins must not share their edges: an object of exactly 8 px belongs to 8-16.
-    f"px_{name}": [low**2, float(np.nextafter(high**2, 0.0)) if np.isfinite(high) else _LARGEST_PX2]
-    for name, low, high in SIZE_BINS_PX
-}
+COCO_LIMITS = (1, 10, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +27,33 @@ class CocoResult:
     """COCO figures of one evaluation.
 
     Attributes:
-        figures: ``ap``, ``ap50``, ``ap75``, ``ap_small`` ... ``ap_px_<8`` ..., ``ar`` and ``ar_<area>``; with a cap also
-            ``ar_1``, ``ar_10``, ``ar_100``. None where no object counts.
+        figures: ``ap``, ``ap30``, ``ap50``, ``ap75``, ``ap_small`` ... ``ap_px_<8`` ... ``ap_m_<5`` ..., ``ap50_<area>``, ``ar``
+            and ``ar_<area>``; with a cap also ``ar_1``, ``ar_10``, ``ar_100``. None where no object counts.
         per_class: The same figures by class name, with the number of true objects.
         max_detections: Answers an image and class that were let in; recorded because a cap silently lowers AP.
         capped: Whether the cap was asked for; False means every answer counted.
+        match: The verdicts the figures rest on.
     """
 
     figures: dict[str, float | None]
     per_class: dict[str, dict[str, float | int | None]]
     max_detections: int
     capped: bool
+    match: CocoMatch
 
     def to_dict(self) -> dict[str, Any]:
         """Plain mapping for the statistics file."""
         return {**self.figures, "max_detections": self.max_detections, "capped": self.capped}
 
 
-def evaluate_coco(scenes: Sequence[SceneBoxes], class_names: Sequence[str], *, max_detections: int | None = None) -> CocoResult:
+def evaluate_coco(
+    scenes: Sequence[SceneBoxes],
+    class_names: Sequence[str],
+    *,
+    max_detections: int | None = None,
+    gsd_m_s: Sequence[float | None] | None = None,
+    overlap: Overlap = box_overlap,
+) -> CocoResult:
     """COCO AP and AR over IoU 0.5 to 0.95, all areas and size classes, per class and as the mean of classes.
 
     Point labels have no box: they are ignored, with a margin of 6 px around them. Sizes are of axis-aligned boxes unless
@@ -62,6 +64,8 @@ def evaluate_coco(scenes: Sequence[SceneBoxes], class_names: Sequence[str], *, m
         scenes: Truth and answers of each scene; scenes without truth count their false alarms.
         class_names: Names by class index.
         max_detections: None lets every answer in. A number caps each scene and class, as COCO's 100 does.
+        gsd_m_s: Metres a pixel of each scene, for sizes in metres; None leaves those figures out.
+        overlap: How pairs overlap; axis-aligned by default.
 
     Returns:
         New result.
@@ -74,98 +78,57 @@ def evaluate_coco(scenes: Sequence[SceneBoxes], class_names: Sequence[str], *, m
             f"Cannot evaluate {len(scenes)} scenes of {len(class_names)} classes: expected at least one of both, got none. "
             "Pass labelled scenes."
         )
-    images, truths, answers = _coco_tables(scenes, len(class_names), split=max_detections is None)
-    cap = max_detections or max(1, max((len(scene.scores_n) for scene in scenes), default=1))
-    evaluator = _run(images, truths, answers, class_names, cap, max_detections is not None)
-    labels = evaluator.params.areaRngLbl
-    precision, recall = evaluator.eval["precision"], evaluator.eval["recall"]
-    limits = list(evaluator.params.maxDets)
-    shape = evaluator.eval["counts"]
-    precision = np.asarray(precision).reshape(shape)
-    recall = np.asarray(recall).reshape((shape[0], *shape[2:]))
-    figures = _figures(precision, recall, labels, limits)
-    counts = np.bincount(
-        np.concatenate([scene.truth_class_k[~scene.truth_ignored_k] for scene in scenes]), minlength=len(class_names)
-    )
+    match = match_coco(scenes, len(class_names), cap=max_detections, gsd_m_s=gsd_m_s, overlap=overlap)
+    limits = sorted({*COCO_LIMITS, max_detections}) if max_detections is not None else [None]
+    metres = gsd_m_s is not None and any(gsd is not None for gsd in gsd_m_s)
+    whole = _tables(match, len(class_names), limits[-1])
+    figures = _figures(*whole, metres=metres)
+    if max_detections is not None:
+        recall = {limit: _tables(match, len(class_names), limit)[1] for limit in limits}
+        figures |= {f"ar_{limit}": _mean(recall[limit][:, 0, FIRST_COCO:]) for limit in limits}
+    counts = match.objects_ska[:, :, 0].sum(axis=0)
     per_class: dict[str, dict[str, float | int | None]] = {}
     for index, name in enumerate(class_names):
         part = slice(index, index + 1)
-        per_class[name] = {"objects": int(counts[index]), **_figures(precision[:, :, part], recall[:, part], labels, limits)}
-    LOG.info("COCO figures over %d scenes with up to %d detections a scene and class", len(scenes), cap)
-    return CocoResult(figures, per_class, cap, max_detections is not None)
+        per_class[name] = {"objects": int(counts[index]), **_figures(whole[0][part], whole[1][part], metres=metres)}
+    most = int(match.place_n.max(initial=0)) + 1
+    LOG.info("COCO figures over %d scenes with up to %d detections a scene and class", len(scenes), most)
+    return CocoResult(figures, per_class, max_detections or most, max_detections is not None, match)
 
 
-def _coco_tables(
-    scenes: Sequence[SceneBoxes], classes: int, *, split: bool
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    """Images, truth and answers as COCO dictionaries; one image a sheet of a scene."""
-    images: list[dict[str, Any]] = []
-    truths: list[dict[str, Any]] = []
-    answers: list[dict[str, Any]] = []
-    for scene in scenes:
-        truth_k4 = scene.truth_scene_xyxy.copy()
-        point_k = (truth_k4[:, 2] <= truth_k4[:, 0]) | (truth_k4[:, 3] <= truth_k4[:, 1])
-        truth_k4[point_k] += np.array([-1.0, -1.0, 1.0, 1.0]) * POINT_MARGIN_PX
-        if split:
-            sheet_k, sheet_n = island_sheets(truth_k4, scene.boxes_scene_xyxy)
-        else:
-            sheet_k, sheet_n = np.zeros(len(truth_k4), np.int64), np.zeros(len(scene.scores_n), np.int64)
-        base = len(images) + 1
-        used = 1 + int(max(sheet_k.max(initial=0), sheet_n.max(initial=0)))
-        images += [{"id": base + number, "width": 1, "height": 1} for number in range(used)]
-        for t, box in enumerate(truth_k4):
-            ignored = bool(scene.truth_ignored_k[t] or point_k[t])
-            named = int(scene.truth_class_k[t])
-            for index in range(classes) if named == ANY_CLASS else (named,):
-                truths.append(_row(len(truths) + 1, base + int(sheet_k[t]), index, box) | {"iscrowd": int(ignored)})
-                truths[-1]["area"] = float(scene.truth_areas_k[t])
-        for t, box in enumerate(scene.boxes_scene_xyxy):
-            row = _row(len(answers) + 1, base + int(sheet_n[t]), int(scene.class_n[t]), box)
-            answers.append(row | {"score": float(scene.scores_n[t]), "iscrowd": 0})
-    return images, truths, answers
+def _tables(match: CocoMatch, classes: int, cap: int | None) -> tuple[FloatArray, FloatArray]:
+    """Precision (K, A, T, R) and recall (K, A, T); -1 where no object counts."""
+    from ovd_platform.evaluate.ranking_kernel import accumulate
+
+    precision = np.full((classes, len(AREAS), len(IOUS), len(RECALL_POINTS)), -1.0)
+    recall = np.full(precision.shape[:3], -1.0)
+    objects_ka = match.objects_ska.sum(axis=0)
+    for index in range(classes):
+        order = match.order(index, cap)
+        accumulate(order, match.state_nat, objects_ka[index], RECALL_POINTS, precision[index], recall[index])
+    return precision, recall
 
 
-def _row(number: int, image: int, index: int, box: Any) -> dict[str, Any]:
-    """Fields shared by truth and answers; COCO boxes are x, y, width, height."""
-    x0, y0, x1, y1 = (float(value) for value in box)
-    width, height = x1 - x0, y1 - y0
-    return {"id": number, "image_id": image, "category_id": index + 1, "bbox": [x0, y0, width, height], "area": width * height}
+def _mean(values: FloatArray) -> float | None:
+    """Mean of what is known; None where nothing is."""
+    known = values[values > -1]
+    return plain(float(known.mean())) if known.size else None
 
 
-def _run(
-    images: list[dict[str, Any]],
-    truths: list[dict[str, Any]],
-    answers: list[dict[str, Any]],
-    class_names: Sequence[str],
-    cap: int,
-    capped: bool,
-) -> Any:
-    """The evaluator after accumulation."""
-    from faster_coco_eval import COCO, COCOeval_faster
-
-    categories = [{"id": index + 1, "name": name} for index, name in enumerate(class_names)]
-    truth_set = COCO({"images": images, "annotations": truths, "categories": categories})
-    answer_set = COCO({"images": images, "annotations": answers, "categories": categories})
-    evaluator = COCOeval_faster(truth_set, answer_set, "bbox", ranges=_AREAS, extra_calc=False)
-    evaluator.params.maxDets = sorted({1, 10, 100, cap}) if capped else [cap]
-    evaluator.evaluate()
-    evaluator.accumulate()
-    return evaluator
-
-
-def _figures(precision: Any, recall: Any, labels: Sequence[str], limits: Sequence[int]) -> dict[str, float | None]:
-    """Mean figures from the evaluator's arrays: precision (T, R, K, A, M) and recall (T, K, A, M); -1 means no object."""
-
-    def mean(values: Any) -> float | None:
-        known = np.asarray(values)[np.asarray(values) > -1]
-        return plain(float(known.mean())) if known.size else None
-
+def _figures(precision: FloatArray, recall: FloatArray, *, metres: bool) -> dict[str, float | None]:
+    """Mean figures by name."""
+    at_50, at_75 = FIRST_COCO, FIRST_COCO + 5
     figures = {
-        "ap": mean(precision[..., 0, -1]),
-        "ap50": mean(precision[0, ..., 0, -1]),
-        "ap75": mean(precision[5, ..., 0, -1]),
+        "ap": _mean(precision[:, 0, FIRST_COCO:]),
+        "ap30": _mean(precision[:, 0, 0]),
+        "ap50": _mean(precision[:, 0, at_50]),
+        "ap75": _mean(precision[:, 0, at_75]),
+        "ar": _mean(recall[:, 0, FIRST_COCO:]),
     }
-    figures |= {f"ap_{label}": mean(precision[..., a, -1]) for a, label in enumerate(labels) if a}
-    figures["ar"] = mean(recall[..., 0, -1])
-    figures |= {f"ar_{limit}": mean(recall[..., 0, m]) for m, limit in enumerate(limits) if len(limits) > 1}
-    return figures | {f"ar_{label}": mean(recall[..., a, -1]) for a, label in enumerate(labels) if a}
+    for index, area in enumerate(AREAS):
+        if index == 0 or (area.metres and not metres):
+            continue
+        figures[f"ap_{area.label}"] = _mean(precision[:, index, FIRST_COCO:])
+        figures[f"ap50_{area.label}"] = _mean(precision[:, index, at_50])
+        figures[f"ar_{area.label}"] = _mean(recall[:, index, FIRST_COCO:])
+    return figures

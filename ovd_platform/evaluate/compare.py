@@ -11,7 +11,18 @@ import numpy as np
 from ovd_platform.errors import InputError
 from ovd_platform.evaluate.bootstrap import interval, plain
 
-SCHEMA = "ovd-comparison/1"
+SCHEMA = "ovd-comparison/2"
+HEADLINE = (
+    "detection.ap",
+    "detection.ap50",
+    "class_agnostic.ap50",
+    "froc.per_km2.mean.at_1",
+    "froc.per_mpx.mean.at_1",
+    "proposals.recall.all.at_100",
+    "retrieval.mean_ap",
+    "calibration.ece",
+)
+SMALLER_IS_BETTER = ("ece", "per_1000", "per_ground", "brier", "false_per_km2", "false_per_mpx")
 
 
 def metric_at(stats: Mapping[str, Any], path: str) -> float | None:
@@ -76,9 +87,9 @@ def compare_stats(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         b: Statistics of the other.
 
     Returns:
-        JSON-ready mapping: ``figures`` by path with ``a``, ``b``, ``difference``, ``low``, ``high`` and ``verdict``
-        (``better``, ``worse`` or ``open``: the interval holds zero, has no width, or is absent). Smaller is better
-        for calibration errors.
+        JSON-ready mapping: ``figures`` by path with ``a``, ``b``, ``difference``, ``low``, ``high``, ``chance_better`` and
+        ``verdict`` (``better``, ``worse`` or ``open``: the interval holds zero, has no width, or is absent), and a ``verdict``
+        over the headline figures. Smaller is better for errors and false positives.
 
     Raises:
         InputError: If the evaluations are not comparable.
@@ -95,11 +106,40 @@ def compare_stats(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
             )
     return {
         "schema": SCHEMA,
+        "verdict": overall_verdict(figures),
         "a": a["header"]["release"],
         "b": b["header"]["release"],
         "truth_hash": a["header"]["truth_hash"],
         "figures": figures,
     }
+
+
+def overall_verdict(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """One word on two evaluations, from the headline figures that both have.
+
+    Returns:
+        ``word`` (``better``, ``worse``, ``mixed``, ``no difference shown`` or ``not comparable``), ``reason`` in a sentence,
+        and the ``headline`` figures it rests on. Intervals of the headline figures are widened (Bonferroni), so that the word
+        errs in at most 5 % of comparisons; all others are for looking, not for deciding.
+    """
+    present = [path for path in HEADLINE if path in figures]
+    better = [path for path in present if figures[path]["family_verdict"] == "better"]
+    worse = [path for path in present if figures[path]["family_verdict"] == "worse"]
+    if not present:
+        word, reason = "not comparable", "No headline figure was resampled in both: evaluate at least two scenes."
+    elif better and worse:
+        word, reason = "mixed", f"Better in {', '.join(better)}; worse in {', '.join(worse)}."
+    elif better or worse:
+        word = "better" if better else "worse"
+        reason = f"B is {word} in {', '.join(better or worse)}; no headline figure speaks against it."
+    else:
+        word, reason = "no difference shown", f"The intervals of all {len(present)} headline figures hold zero."
+    return {"word": word, "reason": reason, "headline": present}
+
+
+def smaller_is_better(path: str) -> bool:
+    """Whether a figure is an error or a count of false answers."""
+    return path.endswith(SMALLER_IS_BETTER)
 
 
 def _difference(
@@ -108,19 +148,22 @@ def _difference(
     """One row: values, difference, interval and verdict."""
     gaps = np.asarray([np.nan if x is None or y is None else y - x for x, y in zip(a_b, b_b, strict=True)], dtype=np.float64)
     bounds = interval(gaps)
-    sign = -1.0 if path.endswith("ece") else 1.0
-    verdict = "open"
-    if bounds is None or bounds[0] == bounds[1]:
-        verdict = "open"  # every draw agrees: too few objects to tell, not certainty
-    elif bounds[0] > 0:
-        verdict = "better" if sign > 0 else "worse"
-    elif bounds[1] < 0:
-        verdict = "worse" if sign > 0 else "better"
+    sign = -1.0 if smaller_is_better(path) else 1.0
+    known = sign * gaps[np.isfinite(gaps)]
     return {
         "a": a,
         "b": b,
         "difference": plain(b - a) if a is not None and b is not None else None,
         "low": plain(bounds[0]) if bounds else None,
         "high": plain(bounds[1]) if bounds else None,
-        "verdict": verdict,
+        "chance_better": plain(float((known > 0).mean() + 0.5 * (known == 0).mean())) if len(known) else None,
+        "verdict": _verdict(bounds, sign),
+        "family_verdict": _verdict(interval(gaps, 1.0 - 0.05 / len(HEADLINE)), sign),
     }
+
+
+def _verdict(bounds: tuple[float, float] | None, sign: float) -> str:
+    """Better, worse, or open where the interval holds zero or has no width: too few objects to tell, not certainty."""
+    if bounds is None or bounds[0] == bounds[1] or bounds[0] <= 0 <= bounds[1]:
+        return "open"
+    return "better" if bounds[0] * sign > 0 else "worse"

@@ -3,6 +3,7 @@
 Belongs here: drawing. Does not belong here: any figure.
 """
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +83,10 @@ def line_chart(title: str, series: Sequence[Series], x_axis: Axis, y_axis: Axis,
         across = LEFT + x_axis.place(x) * (WIDTH - LEFT - RIGHT)
         return round(across, 1), round(HEIGHT - BOTTOM - y_axis.place(y) * (HEIGHT - TOP - BOTTOM), 1)
 
-    parts = [f'<svg class="chart" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(title)}">']
+    parts = [
+        f'<div class="plot"><svg class="chart" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" tabindex="0" '
+        f'aria-label="{escape(title)}">'
+    ]
     for tick in x_axis.ticks:
         x, y = at(tick, y_axis.low)
         parts.append(f'<line class="grid" x1="{x}" y1="{TOP}" x2="{x}" y2="{y}"/>')
@@ -102,6 +106,7 @@ def line_chart(title: str, series: Sequence[Series], x_axis: Axis, y_axis: Axis,
         parts.append(f'<line class="diagonal" x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}"/>')
     for number, line in enumerate(kept):
         shade = f"var(--line-{number % SHADES})"
+        parts.append(f'<g data-line="{number}">')
         if line.band:
             outline = [at(x, high) for x, _, high in line.band] + [at(x, low) for x, low, _ in reversed(line.band)]
             corners = " ".join(f"{x},{y}" for x, y in outline)
@@ -113,8 +118,27 @@ def line_chart(title: str, series: Sequence[Series], x_axis: Axis, y_axis: Axis,
         if len(line.points_xy) <= 12:
             dots = (at(x, y) for x, y in line.points_xy)
             parts += [f'<circle cx="{x}" cy="{y}" r="3" fill="{shade}"/>' for x, y in dots]
-    parts.append("</svg>")
-    return "".join(parts) + _legend(kept)
+        parts.append("</g>")
+    parts.append(f'<line class="hair" x1="0" x2="0" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/></svg>')
+    return "".join(parts) + f"<output>\N{NO-BREAK SPACE}</output>{_legend(kept)}{_facts(kept, x_axis)}</div>"
+
+
+def _facts(series: Sequence[Series], x_axis: Axis) -> str:
+    """What the page's script needs to read values off the lines."""
+    facts = {
+        "x": {
+            "label": x_axis.label,
+            "low": x_axis.low,
+            "high": x_axis.high,
+            "log": x_axis.log,
+            "span": [LEFT, WIDTH - RIGHT],
+        },
+        "lines": [
+            {"name": line.name, "steps": line.steps, "points": [list(point) for point in line.points_xy]} for line in series
+        ],
+    }
+    text = json.dumps(facts).replace("<", "\\u003c")
+    return f'<script type="application/json">{text}</script>'
 
 
 def _path(points: Sequence[tuple[float, float]], steps: bool) -> str:
@@ -135,8 +159,8 @@ def _legend(series: Sequence[Series]) -> str:
     if len(series) < 2:
         return ""
     items = [
-        f'<li><svg viewBox="0 0 26 8" aria-hidden="true"><line x1="0" y1="4" x2="26" y2="4" stroke="var(--line-{n % SHADES})" '
-        f'stroke-width="2.5" stroke-dasharray="{_dash(n)}"/></svg>{escape(line.name)}</li>'
+        f'<li><button type="button" aria-pressed="true"><svg viewBox="0 0 26 8" aria-hidden="true"><line x1="0" y1="4" x2="26" y2="4" stroke="var(--line-{n % SHADES})" '
+        f'stroke-width="2.5" stroke-dasharray="{_dash(n)}"/></svg>{escape(line.name)}</button></li>'
         for n, line in enumerate(series)
     ]
     return f'<ul class="legend">{"".join(items)}</ul>'

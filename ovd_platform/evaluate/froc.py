@@ -36,19 +36,22 @@ class Exposure:
     how: Literal["geodesic footprint", "gsd", "none"]
 
 
-def scene_exposure(record: SceneRecord, valid_fraction: float = 1.0, ignore_boxes: Sequence[Box] = ()) -> Exposure:
+def scene_exposure(
+    record: SceneRecord, valid_fraction: float = 1.0, ignore_boxes: Sequence[Box] = (), blank_boxes: Sequence[Box] = ()
+) -> Exposure:
     """Valid, not ignored area of a scene.
 
     Args:
         record: The scene; its footprint gives a geodesic area on the ellipsoid, never that of a map projection.
         valid_fraction: Share of pixels that hold data, [0, 1].
-        ignore_boxes: Regions in scene pixels taken off, overlaps once. They are taken as valid ground.
+        ignore_boxes: Regions in scene pixels taken off, overlaps once.
+        blank_boxes: Regions without valid pixels, which ``valid_fraction`` has taken off already.
 
     Returns:
         New exposure; ``km2`` is None where nothing ties pixels to metres.
     """
     whole_px = float(record.width_px * record.height_px)
-    share = max(0.0, valid_fraction - _covered_px(record, ignore_boxes) / whole_px)
+    share = max(0.0, valid_fraction - _covered_px(record, ignore_boxes, blank_boxes) / whole_px)
     mpx = whole_px / 1e6 * share
     if len(record.footprint_lonlat) >= 3:
         from ovd_platform.geometry.footprint import area_km2
@@ -59,14 +62,16 @@ def scene_exposure(record: SceneRecord, valid_fraction: float = 1.0, ignore_boxe
     return Exposure(record.scene_id, None, mpx, "none")
 
 
-def _covered_px(record: SceneRecord, ignore_boxes: Sequence[Box]) -> float:
-    """Pixels of the scene that at least one ignored region covers."""
+def _covered_px(record: SceneRecord, ignore_boxes: Sequence[Box], blank_boxes: Sequence[Box]) -> float:
+    """Pixels of the scene that at least one ignored region covers and no blank one."""
     if not ignore_boxes:
         return 0.0
     import shapely
 
     regions = np.asarray(ignore_boxes, dtype=np.float64)
     joined = shapely.union_all(shapely.box(*regions.T))
+    if blank_boxes:
+        joined = shapely.difference(joined, shapely.union_all(shapely.box(*np.asarray(blank_boxes, dtype=np.float64).T)))
     return float(shapely.area(shapely.intersection(joined, shapely.box(0, 0, record.width_px, record.height_px))))
 
 
@@ -98,11 +103,7 @@ def froc_curve(ranking: Ranking, exposure_s: NDArray[np.float64], weights_s: NDA
     Raises:
         ShapeError: If exposure and scenes disagree.
     """
-    if exposure_s.shape != ranking.truth_s.shape:
-        raise ShapeError(
-            f"Cannot draw a FROC of {len(ranking.truth_s)} scenes: expected one area a scene, got {exposure_s.shape}. "
-            "Pass the exposure of every scene in the ranking's order."
-        )
+    _check_exposure(ranking, exposure_s)
     weights = ranking.unit_s if weights_s is None else np.asarray(weights_s, dtype=np.float64)
     weight_n = weights[ranking.scene_n]
     found_n = np.cumsum(weight_n * ranking.true_n)
@@ -112,6 +113,14 @@ def froc_curve(ranking: Ranking, exposure_s: NDArray[np.float64], weights_s: NDA
     recall = np.append(0.0, found_n[last_n]) / objects if objects > 0 else np.full(int(last_n.sum()) + 1, np.nan)
     rate = np.append(0.0, false_n[last_n]) / ground if ground > 0 else np.full(len(recall), np.nan)
     return FrocCurve(rate, recall, np.append(np.inf, ranking.scores_n[last_n]))
+
+
+def _check_exposure(ranking: Ranking, exposure_s: NDArray[np.float64]) -> None:
+    if exposure_s.shape != ranking.truth_s.shape:
+        raise ShapeError(
+            f"Cannot draw a FROC of {len(ranking.truth_s)} scenes: expected one area a scene, got {exposure_s.shape}. "
+            "Pass the exposure of every scene in the ranking's order."
+        )
 
 
 def recall_at_rates(
@@ -124,12 +133,29 @@ def recall_at_rates(
 
     A rate below one alarm on the whole ground looked at means "no false alarm at all": see `is_resolved`.
     """
-    curve = froc_curve(ranking, exposure_s, weights_s)
-    if not np.isfinite(curve.recall_m).all() or not np.isfinite(curve.rate_m).all():
-        return np.full(len(rates), np.nan)
-    # Rates rise and recall never falls, so the last point at or below the rate is the best one.
-    place = np.searchsorted(curve.rate_m, np.asarray(rates, dtype=np.float64) * (1 + 1e-12), side="right") - 1
-    return np.asarray(curve.recall_m[place], dtype=np.float64)
+    weights = ranking.unit_s if weights_s is None else np.asarray(weights_s, dtype=np.float64)
+    return np.asarray(recalls_at_rates(ranking, exposure_s, rates, weights[None])[0], dtype=np.float64)
+
+
+def recalls_at_rates(
+    ranking: Ranking, exposure_s: NDArray[np.float64], rates: Sequence[float], weights_bs: NDArray[np.float64]
+) -> FloatArray:
+    """`recall_at_rates` under each of many weightings, shape (B, len(rates)).
+
+    Raises:
+        ShapeError: If exposure and scenes disagree.
+    """
+    from ovd_platform.evaluate.ranking_kernel import weighted_recall
+
+    _check_exposure(ranking, exposure_s)
+    order = np.argsort(rates, kind="stable")
+    rising = np.asarray(rates, dtype=np.float64)[order]
+    ground = np.ascontiguousarray(exposure_s, dtype=np.float64)
+    weights = np.ascontiguousarray(weights_bs, dtype=np.float64)
+    found = weighted_recall(ranking.scene_n, ranking.scores_n, ranking.true_n, ranking.truth_s, ground, weights, rising)
+    values = np.empty_like(found)
+    values[:, order] = found
+    return np.asarray(values, dtype=np.float64)
 
 
 def is_resolved(rate: float, ground: float) -> bool:

@@ -20,14 +20,14 @@ def touching_pairs(boxes_n4: NDArray[Any], others_m4: NDArray[Any]) -> tuple[Int
         others_m4: Shape (M, 4), in the same pixels.
 
     Returns:
-        Indices into ``boxes_n4`` and into ``others_m4``, shapes (P,); new arrays, memory grows with P.
+        Indices into ``boxes_n4`` and into ``others_m4``, shapes (P,), ordered by the second, then the
+        first; new arrays, memory grows with P.
     """
-    import shapely
-
     if not len(boxes_n4) or not len(others_m4):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    found: Any = shapely.STRtree(np.asarray(shapely.box(*boxes_n4.T))).query(np.asarray(shapely.box(*others_m4.T)))
-    return found[1].astype(np.int64), found[0].astype(np.int64)
+    from ovd_platform.evaluate.overlap_kernel import touching
+
+    return touching(np.ascontiguousarray(boxes_n4, dtype=np.float64), np.ascontiguousarray(others_m4, dtype=np.float64))
 
 
 def pair_overlap(a_p4: NDArray[Any], b_p4: NDArray[Any]) -> tuple[FloatArray, FloatArray]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ovd_platform.errors import OvdError, ShapeError
 from ovd_platform.evaluate.inputs import EvaluationInput
 from ovd_platform.evaluate.match import FALSE, FOUND, MatchRules, match_scene
+from ovd_platform.evaluate.mistakes import BADLY_PLACED, CONFUSED, DUPLICATE, scene_mistakes
 from ovd_platform.evaluate.scene_boxes import Box, detection_boxes
 from ovd_platform.records.window import Window
 
@@ -26,7 +27,9 @@ LOG = logging.getLogger(__name__)
 
 Picture = tuple[NDArray[np.uint8], str]
 BEST, MISSED, FALSE_ALARM = "Best hits", "Missed objects", "False alarms"
+CONFUSED_SHEET, PLACED_SHEET, TWICE_SHEET = "Taken for another class", "Badly placed", "Answered twice"
 CROP_PX = 224
+_SHEET_OF = {CONFUSED: CONFUSED_SHEET, BADLY_PLACED: PLACED_SHEET, DUPLICATE: TWICE_SHEET}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,13 @@ class PictureRequest:
     caption: str
 
 
+_Ranked = tuple[str, float, PictureRequest]
+
+
 def select_pictures(
     given: EvaluationInput, *, each: int = 12, rules: MatchRules | None = None
 ) -> dict[str, list[PictureRequest]]:
-    """What to show: the most certain true and false answers, and the largest objects that no accepted answer found.
+    """What to show: the most certain right answers, the most certain wrong ones by kind, and the largest missed objects.
 
     Args:
         given: What is evaluated.
@@ -55,25 +61,32 @@ def select_pictures(
         rules: When an answer counts as an object.
 
     Returns:
-        Requests by kind. False alarms are accepted answers; a class without any shows its best rejected ones as such.
+        Requests by kind; kinds without any are empty. A class without accepted false alarms shows its best rejected ones as such.
     """
-    names = given.evaluated_classes()
-    ranked: dict[str, list[tuple[str, float, PictureRequest]]] = {BEST: [], MISSED: [], FALSE_ALARM: []}
+    rules, names = rules or MatchRules(), given.evaluated_classes()
+    ranked: dict[str, list[_Ranked]] = {
+        name: [] for name in (BEST, MISSED, CONFUSED_SHEET, PLACED_SHEET, TWICE_SHEET, FALSE_ALARM)
+    }
     for record in given.ordered_scenes():
         found = given.detections.get(record.scene_id, ())
-        regions = given.ignore_boxes.get(record.scene_id, ())
-        scene = detection_boxes(record.scene_id, given.truth[record.scene_id], found, names, ignore_boxes=regions)
+        scene = detection_boxes(
+            record.scene_id, given.labels(record.scene_id), found, names, ignore_boxes=given.judged_regions(record.scene_id)
+        )
         matches = match_scene(scene, rules)
+        wrong = scene_mistakes(scene, matches.state_n, matches.answer_of_k >= 0, rules)
         where = f"{record.scene_id}{', RENDERED' if record.rendered else ''}"
         for n, state in enumerate(matches.state_n.tolist()):
             item = found[int(scene.found_by_n[n])]
             certain = f"{item.probability:.2f}" if item.probability is not None else f"score {item.score:.2f}"
             word = "" if item.accepted else ", not accepted"
-            request = PictureRequest(record.scene_id, item.box_scene_xyxy, f"{item.class_name} {certain}{word} · {where}")
+            about = int(wrong.object_n[n])
+            truth = f" (is {names[int(scene.truth_class_k[about])]})" if wrong.kind_n[n] == CONFUSED else ""
+            request = PictureRequest(
+                record.scene_id, item.box_scene_xyxy, f"{item.class_name} {certain}{truth}{word} · {where}"
+            )
             if state in (FOUND, FALSE):
-                ranked[BEST if state == FOUND else FALSE_ALARM].append(
-                    (item.class_name, item.accepted * 1e6 + item.score, request)
-                )
+                kind = BEST if state == FOUND else _SHEET_OF.get(int(wrong.kind_n[n]), FALSE_ALARM)
+                ranked[kind].append((item.class_name, item.accepted * 1e6 + item.score, request))
         for k in np.flatnonzero(~scene.truth_ignored_k):
             answer = int(matches.answer_of_k[k])
             if answer >= 0 and found[int(scene.found_by_n[answer])].accepted:

@@ -74,7 +74,7 @@ def recall_at_budgets(
 
     Args:
         reach: Made by `proposal_reach`.
-        budgets: N, proposals a megapixel.
+        budgets: N, proposals a megapixel; infinity lets everything in that was offered.
         size_bin: Half-open range of object sizes, px.
         weights_s: How often each scene counts.
 
@@ -86,7 +86,9 @@ def recall_at_budgets(
     total = weight_k.sum()
     if total <= 0:
         return np.full(len(budgets), np.nan)
-    return np.asarray([(weight_k * (reach.needed_k <= budget)).sum() / total for budget in budgets])
+    return np.asarray(
+        [(weight_k * (np.isfinite(reach.needed_k) & (reach.needed_k <= budget))).sum() / total for budget in budgets]
+    )
 
 
 SIZE_CLASSES: tuple[tuple[str, float, float], ...] = (("all", 0.0, float("inf")), *SIZE_BINS_PX)

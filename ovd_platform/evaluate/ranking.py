@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ovd_platform.evaluate.match import FOUND, IGNORED, Matches, MatchRules, candidate_pairs, match_scene
+from ovd_platform.evaluate.match import FOUND, IGNORED, Matches
 from ovd_platform.evaluate.scene_boxes import BoolArray, FloatArray, IntArray, SceneBoxes
 
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
-COCO_IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,11 +49,16 @@ def rank(scenes: Sequence[SceneBoxes], matches: Sequence[Matches]) -> Ranking:
     return Ranking(scene_n[order], scores_n[order], state_n[order] == FOUND, truth_s)
 
 
-def rank_at_ious(scenes: Sequence[SceneBoxes], ious: Sequence[float] = COCO_IOUS) -> list[Ranking]:
-    """One ranking an IoU threshold, IoU only (COCO's rule), for `average_precision` under scene weights."""
-    rules = [MatchRules(iou=iou, centre_below_px=0.0, ignore_share=iou) for iou in ious]
-    pairs = [candidate_pairs(scene, rules[0]) for scene in scenes] if rules else []
-    return [rank(scenes, [match_scene(s, rule, p) for s, p in zip(scenes, pairs, strict=True)]) for rule in rules]
+def rank_class(scenes: Sequence[SceneBoxes], matches: Sequence[Matches], index: int) -> Ranking:
+    """`rank` of one class from the matches of whole scenes (classes never mix in a match)."""
+    parts = [(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int8))]
+    for s, (scene, match) in enumerate(zip(scenes, matches, strict=True)):
+        mine = np.flatnonzero((scene.class_n == index) & (match.state_n != IGNORED))
+        parts.append((np.full(len(mine), s), scene.scores_n[mine], match.state_n[mine]))
+    scene_n, scores_n, state_n = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(-scores_n, kind="stable")
+    truth_s = [int(((scene.truth_class_k == index) & ~scene.truth_ignored_k).sum()) for scene in scenes]
+    return Ranking(scene_n[order], scores_n[order], state_n[order] == FOUND, np.asarray(truth_s, dtype=np.int64))
 
 
 def precision_recall(ranking: Ranking, weights_s: NDArray[np.float64] | None = None) -> tuple[FloatArray, FloatArray]:
@@ -85,4 +89,20 @@ def average_precision(ranking: Ranking, weights_s: NDArray[np.float64] | None = 
 
     Not to be used to compare test sets of different prevalence: AP falls with the share of empty ground.
     """
-    return float(interpolated_precision(ranking, weights_s).mean())
+    return float(average_precisions(ranking, ranking.unit_s[None] if weights_s is None else weights_s[None])[0])
+
+
+def average_precisions(ranking: Ranking, weights_bs: NDArray[np.float64]) -> FloatArray:
+    """`average_precision` under each of many weightings.
+
+    Args:
+        ranking: Answers of one class over scenes.
+        weights_bs: How often each scene counts in each replicate, shape (B, S).
+
+    Returns:
+        New array, shape (B,), float64; NaN where no object counts.
+    """
+    from ovd_platform.evaluate.ranking_kernel import weighted_precision
+
+    weights = np.ascontiguousarray(weights_bs, dtype=np.float64)
+    return np.asarray(weighted_precision(ranking.scene_n, ranking.true_n, ranking.truth_s, weights, RECALL_POINTS))

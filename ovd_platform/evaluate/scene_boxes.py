@@ -3,7 +3,7 @@
 Belongs here: the structure, and making it from records. Does not belong here: matching or any metric.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,9 +89,14 @@ class SceneBoxes:
 
 def box_sizes_px(boxes_xyxy: NDArray[Any]) -> FloatArray:
     """Square root of the area of each box, shape (N,), float64, px. New array."""
+    return np.asarray(np.sqrt(box_areas_px2(boxes_xyxy)), dtype=np.float64)
+
+
+def box_areas_px2(boxes_xyxy: NDArray[Any]) -> FloatArray:
+    """Area of each box, shape (N,), float64, px^2. New array."""
     boxes = np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4)
     sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0.0, None)
-    return np.asarray(np.sqrt(sides[:, 0] * sides[:, 1]), dtype=np.float64)
+    return np.asarray(sides[:, 0] * sides[:, 1], dtype=np.float64)
 
 
 def scene_boxes(
@@ -104,6 +109,7 @@ def scene_boxes(
     *,
     ignore_boxes: Sequence[Box] = (),
     class_agnostic: bool = False,
+    areas_px2: Mapping[str, float] | None = None,
 ) -> SceneBoxes:
     """Arrays of one scene from its labels and its answers.
 
@@ -119,12 +125,13 @@ def scene_boxes(
         class_names: Names whose positions become class indices.
         ignore_boxes: Regions in scene pixels where answers are neither true nor false.
         class_agnostic: Treat every label and every answer as one class, index 0.
+        areas_px2: Area by annotation id, where it is not that of the box.
 
     Returns:
         New arrays.
     """
     index_of = {name: index for index, name in enumerate(class_names)}
-    boxes, classes, ignored = [], [], []
+    boxes, classes, ignored, areas = [], [], [], []
     for label in truth:
         index: int | None = 0 if class_agnostic else index_of.get(label.class_name)
         nameless = not class_agnostic and label.class_name == ""
@@ -133,10 +140,12 @@ def scene_boxes(
         boxes.append(label.box_scene_xyxy)
         classes.append(ANY_CLASS if index is None else index)
         ignored.append(label.difficult or nameless)
+        areas.append(np.nan if areas_px2 is None else areas_px2.get(label.annotation_id, np.nan))
     for region in ignore_boxes:
         boxes.append(region)
         classes.append(ANY_CLASS)
         ignored.append(True)
+        areas.append(np.nan)
     truth_scene_xyxy = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     if class_agnostic:
         class_n = np.zeros(len(scores_n), dtype=np.int64)
@@ -148,7 +157,7 @@ def scene_boxes(
         truth_scene_xyxy,
         np.asarray(classes, dtype=np.int64).reshape(-1),
         np.asarray(ignored, dtype=np.bool_).reshape(-1),
-        box_sizes_px(truth_scene_xyxy) ** 2,
+        np.where(np.isfinite(areas), areas, box_areas_px2(truth_scene_xyxy)).reshape(-1),
         np.asarray(boxes_n4, dtype=np.float64).reshape(-1, 4)[keep_n],
         np.asarray(scores_n, dtype=np.float64).reshape(-1)[keep_n],
         class_n[keep_n],
@@ -164,6 +173,7 @@ def detection_boxes(
     *,
     ignore_boxes: Sequence[Box] = (),
     class_agnostic: bool = False,
+    areas_px2: Mapping[str, float] | None = None,
 ) -> SceneBoxes:
     """`scene_boxes` from detections ranked by their score.
 
@@ -187,6 +197,7 @@ def detection_boxes(
         class_names,
         ignore_boxes=ignore_boxes,
         class_agnostic=class_agnostic,
+        areas_px2=areas_px2,
     )
     source_n = np.asarray(picked, dtype=np.int64)[made.found_by_n] if picked else made.found_by_n
     return SceneBoxes(

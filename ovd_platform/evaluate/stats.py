@@ -5,26 +5,44 @@ the report's looks.
 """
 
 import hashlib
-from collections.abc import Callable
+import platform
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ovd_platform.evaluate.bootstrap import FloatArray, Replicates, plain, with_binomial
-from ovd_platform.evaluate.detection_figures import detection_sections
+from ovd_platform.evaluate.calibration_figures import calibration_section
+from ovd_platform.evaluate.coco import evaluate_coco
+from ovd_platform.evaluate.costs import costs_section
+from ovd_platform.evaluate.detection_figures import agnostic_section, coco_section, froc_section
 from ovd_platform.evaluate.duplicates import per_thousand, seam_duplicates
-from ovd_platform.evaluate.froc import Exposure, scene_exposure
+from ovd_platform.evaluate.few_shot import DRAWS, few_shot_section
+from ovd_platform.evaluate.filtered import filtered_section
+from ovd_platform.evaluate.froc import Exposure
 from ovd_platform.evaluate.georef import footprint_errors_px
+from ovd_platform.evaluate.health import health_section
 from ovd_platform.evaluate.inputs import EvaluationInput
-from ovd_platform.evaluate.match import IOU_ONLY, MatchRules, match_scene
+from ovd_platform.evaluate.match import FALSE, IOU_ONLY, MatchRules, match_scene
+from ovd_platform.evaluate.mistakes import mistakes_section
+from ovd_platform.evaluate.operating import found_by_accepted, operating_section
+from ovd_platform.evaluate.oriented import oriented_section
+from ovd_platform.evaluate.prepared import Prepared, exposures_of, prepare
 from ovd_platform.evaluate.proposals import BUDGETS, SIZE_CLASSES, Reach, proposal_reach, recall_at_budgets
 from ovd_platform.evaluate.ranking import average_precision, rank
 from ovd_platform.evaluate.retrieval import evaluate_query
-from ovd_platform.evaluate.scene_boxes import detection_boxes, proposal_boxes
+from ovd_platform.evaluate.scene_boxes import proposal_boxes
+from ovd_platform.evaluate.slices import slices_section
+from ovd_platform.evaluate.stability import stability_section
+from ovd_platform.evaluate.vocabulary_modes import vocabulary_section
+from ovd_platform.records.annotation import Annotation
 
-SCHEMA = "ovd-evaluation/1"
+SCHEMA = "ovd-evaluation/2"
+MOST_RINGS = 400
+_T = TypeVar("_T")
 Stats = dict[str, Any]
+Labels = Mapping[str, list[Annotation]]
 Progress = Callable[[int, int, str], None]
 
 
@@ -35,6 +53,7 @@ def evaluate(
     seed: int = 0,
     created_utc: str = "",
     rules: MatchRules | None = None,
+    few_shot_draws: int = DRAWS,
     progress: Progress | None = None,
 ) -> Stats:
     """Every figure the input allows, with 95 % intervals over scenes.
@@ -45,6 +64,7 @@ def evaluate(
         seed: Seed of the resampling. Evaluations of the same scenes with the same seed can be compared in pairs.
         created_utc: Time of the evaluation for the header; the figures do not depend on it.
         rules: When an answer counts as an object outside of COCO's own figures.
+        few_shot_draws: Draws of examples a class.
         progress: Called with steps done, all steps, and what comes next.
 
     Returns:
@@ -53,32 +73,56 @@ def evaluate(
     rules = rules or MatchRules()
     tell = progress or (lambda done, total, what: None)
     scenes = given.ordered_scenes()
-    exposures = [
-        scene_exposure(s, given.valid_fraction.get(s.scene_id, 1.0), given.ignore_boxes.get(s.scene_id, ())) for s in scenes
-    ]
+    exposures, judged = exposures_of(given), {s.scene_id: given.labels(s.scene_id) for s in scenes}
     over_scenes = Replicates([s.scene_id for s in scenes], replicates=replicates, seed=seed)
     over_queries = Replicates([q.query_id for q in given.queries], replicates=replicates, seed=seed)
-    stats: Stats = {"schema": SCHEMA, "header": _header(given, exposures, created_utc, replicates, seed, rules)}
+    stats: Stats = {"schema": SCHEMA, "header": _header(given, judged, exposures, created_utc, replicates, seed, rules)}
     tell(0, 4, "proposals")
     if given.proposals:
-        stats["proposals"] = _proposal_section(given, over_scenes, rules)
+        stats["proposals"] = _proposal_section(given, judged, over_scenes, rules)
     tell(1, 4, "detections")
+    ready = prepare(given, judged, exposures, over_scenes, rules)
     if given.detections:
-        stats |= detection_sections(given, exposures, over_scenes, rules)
-        stats["georeference"] = _georeference_section(given)
+        coco = evaluate_coco(ready.scenes, ready.names, gsd_m_s=ready.gsd_m_s)
+        stats["detection"] = coco_section(ready, coco)
+        stats["class_agnostic"] = agnostic_section(ready)
+        stats["froc"] = froc_section(ready)
+        stats["operating"] = operating_section(ready)
+        stats["calibration"] = calibration_section(ready)
+        stats["mistakes"] = mistakes_section(ready)
+        stats["slices"] = slices_section(ready, coco.match)
+        optional = {"oriented": oriented_section(ready), "vocabulary": vocabulary_section(ready)}
+        stats |= {name: section for name, section in optional.items() if section is not None}
+        stats["georeference"] = _georeference_section(ready)
     tell(2, 4, "duplicates")
+    stats["header"]["judged_count"] = sum(int((~scene.truth_ignored_k).sum()) for scene in ready.scenes)
     stats["duplicates"] = _duplicate_section(given)
+    stats["health"] = health_section(ready, stats["duplicates"])
+    if given.shifted_proposals:
+        stats["stability"] = stability_section(given.proposals, given.shifted_proposals, seed=seed, replicates=replicates)
     tell(3, 4, "retrieval")
     if given.queries:
-        stats["retrieval"] = _retrieval_section(given, over_queries, rules)
-    stats["scenes"] = _scene_rows(given, exposures, rules)
+        stats["retrieval"] = _retrieval_section(given, judged, over_queries, rules)
+    if given.few_shot is not None:
+        stats["few_shot"] = few_shot_section(given.few_shot, judged, seed=seed, draws=few_shot_draws)
+    if given.filtered:
+        stats["filtered_search"] = filtered_section(given.filtered)
+    if given.costs is not None:
+        stats["costs"] = costs_section(given.costs, exposures)
+    stats["scenes"] = _scene_rows(ready)
     stats["replicates"] = {"scenes": over_scenes.to_dict(), "queries": over_queries.to_dict()}
     tell(4, 4, "done")
     return stats
 
 
 def _header(
-    given: EvaluationInput, exposures: list[Exposure], created_utc: str, replicates: int, seed: int, rules: MatchRules
+    given: EvaluationInput,
+    judged: Labels,
+    exposures: list[Exposure],
+    created_utc: str,
+    replicates: int,
+    seed: int,
+    rules: MatchRules,
 ) -> dict[str, Any]:
     """Who answered, on what, by which protocol."""
     rendered = sum(s.rendered for s in given.scenes)
@@ -97,13 +141,14 @@ def _header(
         "versions": dict(sorted(given.versions.items())),
         "lineage": dict(sorted(given.lineage.items())),
         "created_utc": created_utc,
+        "software": _software(),
         "modality": given.scenes[0].modality,
         "instruments": sorted({s.instrument for s in given.scenes}),
         "rendered": "all" if rendered == len(exposures) else ("some" if rendered else "none"),
         "scene_count": len(exposures),
         "scene_versions": {s.scene_id: s.version for s in given.ordered_scenes()},
-        "object_count": sum(not a.difficult for s in given.scenes for a in given.truth[s.scene_id]),
-        "ignored_count": sum(a.difficult for s in given.scenes for a in given.truth[s.scene_id]),
+        "object_count": sum(not label.difficult for labels in judged.values() for label in labels),
+        "ignored_count": sum(label.difficult for labels in judged.values() for label in labels),
         "truth_hash": truth_hash(given),
         "area_km2": plain(sum(km2)) if km2 else None,
         "area_mpx": plain(sum(e.mpx for e in exposures)),
@@ -113,12 +158,26 @@ def _header(
             "level": "scene, after merging",
             "iou": rules.iou,
             "centre_distance_below_px": rules.centre_below_px,
+            "ignored": ["difficult and crowd labels", "objects less than half inside of the scene", "marked regions", "nodata"],
             "interval": "95 % percentile bootstrap over scenes",
             "replicates": replicates,
             "seed": seed,
         },
         "notes": notes,
     }
+
+
+def _software() -> dict[str, str]:
+    """Versions of what computes the figures."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for name in ("ovd-platform", "numpy", "numba", "shapely"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 def truth_hash(given: EvaluationInput) -> str:
@@ -133,7 +192,7 @@ def truth_hash(given: EvaluationInput) -> str:
     return digest.hexdigest()[:16]
 
 
-def _proposal_section(given: EvaluationInput, over_scenes: Replicates, rules: MatchRules) -> dict[str, Any]:
+def _proposal_section(given: EvaluationInput, judged: Labels, over_scenes: Replicates, rules: MatchRules) -> dict[str, Any]:
     """Recall at N proposals a megapixel by size, by IoU alone and with centre distance; average precision by objectness."""
     scenes = [s for s in given.ordered_scenes() if s.scene_id in given.proposals]
     if len(scenes) < len(given.scenes):
@@ -142,9 +201,7 @@ def _proposal_section(given: EvaluationInput, over_scenes: Replicates, rules: Ma
             "error": f"No proposals for {len(missing)} of {len(given.scenes)} scenes ({', '.join(missing[:3])}): not evaluated."
         }
     boxes = [
-        proposal_boxes(
-            given.truth[s.scene_id], given.proposals[s.scene_id], ignore_boxes=given.ignore_boxes.get(s.scene_id, ())
-        )
+        proposal_boxes(given.labels(s.scene_id), given.proposals[s.scene_id], ignore_boxes=given.judged_regions(s.scene_id))
         for s in scenes
     ]
     mpx = [s.area_mpx for s in scenes]
@@ -164,6 +221,9 @@ def _proposal_section(given: EvaluationInput, over_scenes: Replicates, rules: Ma
         "iou": IOU_ONLY.iou,
         "recall": curves,
         "recall_with_centre_distance": {f"at_{n}": plain(value) for n, value in zip(BUDGETS, near, strict=True)},
+        "recall_of_all": over_scenes.measure(
+            "proposals.recall_of_all", lambda w: recall_at_budgets(strict, [np.inf], weights_s=w)[0]
+        ),
         "ap": over_scenes.measure("proposals.ap", lambda w: average_precision(ranking, w)),
         "offered_per_mpx": {"least": plain(strict.offered_s.min()), "most": plain(strict.offered_s.max())},
         "proposers": sorted({given.proposals[s.scene_id].proposer for s in scenes}),
@@ -197,19 +257,17 @@ def _duplicate_section(given: EvaluationInput) -> dict[str, Any]:
     return section
 
 
-def _georeference_section(given: EvaluationInput) -> dict[str, Any]:
+def _georeference_section(ready: Prepared) -> dict[str, Any]:
     """Errors of exported corners in pixels: of the projection, and on the ground against the object found."""
     projection, ground, left_out = [np.zeros(0)], [np.zeros(0)], 0
-    names = given.evaluated_classes()
-    for scene in given.ordered_scenes():
-        found = [item for item in given.detections.get(scene.scene_id, ()) if item.footprint_lonlat]
+    for s, scene in enumerate(ready.records):
         if scene.georeference != "affine" or scene.crs is None or scene.transform is None or scene.gsd_m is None:
             left_out += 1
             continue
-        projection.append(footprint_errors_px(scene, [i.box_scene_xyxy for i in found], [i.footprint_lonlat for i in found]))
-        boxes = detection_boxes(scene.scene_id, given.truth[scene.scene_id], found, names)
-        matches = match_scene(boxes)
-        hits = np.flatnonzero(matches.truth_of_n >= 0)
+        found, boxes, matches = ready.found(s), ready.scenes[s], ready.matches[s]
+        placed = _evenly([item for item in found if item.footprint_lonlat])
+        projection.append(footprint_errors_px(scene, [i.box_scene_xyxy for i in placed], [i.footprint_lonlat for i in placed]))
+        hits = _evenly([n for n in np.flatnonzero(matches.truth_of_n >= 0) if found[int(boxes.found_by_n[n])].footprint_lonlat])
         true = [tuple(boxes.truth_scene_xyxy[matches.truth_of_n[n]].tolist()) for n in hits]
         ground.append(footprint_errors_px(scene, true, [found[int(boxes.found_by_n[n])].footprint_lonlat for n in hits]))
     return {
@@ -217,6 +275,13 @@ def _georeference_section(given: EvaluationInput) -> dict[str, Any]:
         "ground_px": _spread(np.concatenate(ground)),
         "scenes_left_out": left_out,
     }
+
+
+def _evenly(items: list[_T]) -> list[_T]:
+    """At most `MOST_RINGS` of them, evenly spaced: the projection is smooth, all of them would only take longer."""
+    if len(items) <= MOST_RINGS:
+        return items
+    return [items[int(i)] for i in np.linspace(0, len(items) - 1, MOST_RINGS).round()]
 
 
 def _spread(values: "np.ndarray[Any, np.dtype[np.float64]]") -> dict[str, float | int | None]:
@@ -227,11 +292,10 @@ def _spread(values: "np.ndarray[Any, np.dtype[np.float64]]") -> dict[str, float 
     return {"count": len(values), "median": plain(median), "p95": plain(p95), "max": plain(values.max())}
 
 
-def _retrieval_section(given: EvaluationInput, over_queries: Replicates, rules: MatchRules) -> dict[str, Any]:
+def _retrieval_section(given: EvaluationInput, judged: Labels, over_queries: Replicates, rules: MatchRules) -> dict[str, Any]:
     """Figures of each query, and means over queries with intervals over queries."""
-    truth = {scene.scene_id: given.truth[scene.scene_id] for scene in given.scenes}
     candidates = sum(len(given.proposals[s.scene_id]) for s in given.scenes if s.scene_id in given.proposals)
-    rows = [evaluate_query(query, truth, candidates=candidates, rules=rules) for query in given.queries]
+    rows = [evaluate_query(query, judged, candidates=candidates, rules=rules) for query in given.queries]
     section: dict[str, Any] = {"queries": rows}
     for name in ("ap", "p_at_10", "p_at_10_reachable", "r_at_100", "ndcg_at_10"):
         values = np.asarray([np.nan if row[name] is None else row[name] for row in rows], dtype=np.float64)
@@ -245,20 +309,12 @@ def _retrieval_section(given: EvaluationInput, over_queries: Replicates, rules: 
     return section
 
 
-def _scene_rows(given: EvaluationInput, exposures: list[Exposure], rules: MatchRules) -> list[dict[str, Any]]:
+def _scene_rows(ready: Prepared) -> list[dict[str, Any]]:
     """What happened in each scene, for people who look for the bad one."""
-    rows, names = [], given.evaluated_classes()
-    for scene, exposure in zip(given.ordered_scenes(), exposures, strict=True):
-        accepted = [item for item in given.detections.get(scene.scene_id, ()) if item.accepted]
-        boxes = detection_boxes(
-            scene.scene_id,
-            given.truth[scene.scene_id],
-            accepted,
-            names,
-            ignore_boxes=given.ignore_boxes.get(scene.scene_id, ()),
-        )
-        state_n = match_scene(boxes, rules).state_n
-        made = given.proposals.get(scene.scene_id)
+    rows = []
+    for s, (scene, exposure) in enumerate(zip(ready.records, ready.exposures, strict=True)):
+        state_n = ready.matches[s].state_n[ready.accepted[s]]
+        made = ready.given.proposals.get(scene.scene_id)
         rows.append(
             {
                 "scene_id": scene.scene_id,
@@ -266,9 +322,9 @@ def _scene_rows(given: EvaluationInput, exposures: list[Exposure], rules: MatchR
                 "gsd_m": plain(scene.gsd_m) if scene.gsd_m is not None else None,
                 "km2": plain(exposure.km2) if exposure.km2 is not None else None,
                 "mpx": plain(exposure.mpx),
-                "objects": int((~boxes.truth_ignored_k).sum()),
-                "found": int((state_n == 1).sum()),
-                "false_alarms": int((state_n == 0).sum()),
+                "objects": int((~ready.scenes[s].truth_ignored_k).sum()),
+                "found": int(found_by_accepted(ready.matches[s], ready.accepted[s]).sum()),
+                "false_alarms": int((state_n == FALSE).sum()),
                 "proposals": len(made) if made is not None else None,
                 "rendered": scene.rendered,
             }

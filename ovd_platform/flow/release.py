@@ -1,7 +1,8 @@
 """Manifest, calibration and release: what is searched, how scores become probabilities, and what is promoted."""
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current_or_none,
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.annotation import Annotation
 from ovd_platform.stores.home import content_hash, read_json, write_json
+
+if TYPE_CHECKING:
+    from ovd_platform.detect.calibration import ClassCalibration
 
 _ENOUGH_POSITIVES = 10
 
@@ -127,11 +131,22 @@ def _build_calibration(task: Task) -> Built:
         ),
         seed=ws.config.seed,
     )
+    stats["folds"] = calibration_folds(calibration.classes)
     write_json(task.folder / "stats.json", stats)
     recall = metric_at(stats, "proposals.recall.all.at_100")
     return Built(
         {"scenes": len(scene_ids), "labels": len(labels), "proposal_recall": recall, "note": note}, calibration.version
     )
+
+
+def calibration_folds(classes: "Sequence[ClassCalibration]") -> dict[str, Any]:
+    """What each class reached on the folds its fit did not see, for the gate; detections of the fit itself would flatter."""
+    per_class = {
+        entry.name: {"average_precision": entry.average_precision, "precision": entry.precision, "recall": entry.recall}
+        for entry in classes
+    }
+    known = [entry.average_precision for entry in classes if entry.average_precision is not None]
+    return {"mean_average_precision": float(np.mean(known)) if known else None, "per_class": per_class}
 
 
 CALIBRATION = Stage("calibration", "1", _calibration_inputs, _build_calibration)

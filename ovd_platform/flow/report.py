@@ -1,12 +1,13 @@
 """Evaluation of a release on the held-out side of the split, and pseudo-labels from confident detections."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ovd_platform.errors import OvdError
-from ovd_platform.flow import models
+from ovd_platform.errors import InputError, OvdError
+from ovd_platform.flow import evaluation_data, models
 from ovd_platform.flow.labels import load_annotations_of, load_split
 from ovd_platform.flow.query import Question, search
 from ovd_platform.flow.scenes import load_profile, load_proposals, load_tiles, open_registered
@@ -16,8 +17,8 @@ from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.annotation import Annotation
 from ovd_platform.records.detection import Detection
 from ovd_platform.records.prompt import SearchFilter
-from ovd_platform.records.scene import SceneRecord
-from ovd_platform.stores.home import content_hash, write_json
+from ovd_platform.records.tile import TileRecord
+from ovd_platform.stores.home import content_hash, read_json, write_json
 
 if TYPE_CHECKING:
     from ovd_platform.evaluate.inputs import EvaluationInput
@@ -30,10 +31,22 @@ _PSEUDO_PROBABILITY = 0.9
 _HEADLINE = {
     "AP50": "detection.ap50",
     "AP": "detection.ap",
+    "AP75": "detection.ap75",
     "class-agnostic AP50": "class_agnostic.ap50",
+    "base AP50": "detection.base_ap50",
+    "novel AP50": "detection.novel_ap50",
+    "harmonic AP50": "detection.harmonic_ap50",
     "proposal recall at 100 per Mpx": "proposals.recall.all.at_100",
+    "recall at 1 false alarm per km2": "froc.per_km2.mean.at_1",
+    "recall at 1 false alarm per Mpx": "froc.per_mpx.mean.at_1",
+    "retrieval AP": "retrieval.mean_ap",
     "P@10": "retrieval.mean_p_at_10",
+    "5-shot AP": "few_shot.mean_ap_5_shot",
     "ECE": "calibration.ece",
+    "duplicates per 1000 detections": "duplicates.detections.per_1000",
+    "found again on a shifted grid": "stability.found_again",
+    "leaked test scenes": "health.leak.leaked_scenes",
+    "EUR per 1000 km2": "costs.eur_per_1000_km2",
 }
 
 
@@ -90,6 +103,7 @@ def _report_inputs(ws: Workspace, modality: str, release: str) -> Inputs:
         "release": release,
         "annotations": version_of(ws, modality, "annotations"),
         "truth": truth_version(ws),
+        "evaluation": content_hash(ws.config.evaluation.model_dump()),
         "search_index": version_of(ws, modality, "search_index", default="none"),
         **{f"detections/{scene_id}": version_of(ws, modality, "detections", scene_id, default="none") for scene_id in test},
     }
@@ -107,18 +121,38 @@ def _build_report(task: Task) -> Built:
         (task.folder / "report.md").write_text(f"# Evaluation\n\n{note}\n")
         (task.folder / "report.html").write_text(f"<!doctype html><title>Evaluation</title><p>{note}</p>")
         return Built({"note": note})
-    stats = evaluate(given, seed=task.ws.config.seed, created_utc=datetime.now(UTC).isoformat(timespec="seconds"))
     ws, modality = task.ws, task.modality
+    stats = evaluate(
+        given,
+        replicates=ws.config.evaluation.replicates,
+        seed=ws.config.seed,
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        few_shot_draws=ws.config.evaluation.few_shot_draws,
+    )
     pictures = make_pictures(
         select_pictures(given),
         lambda scene_id: open_registered(ws, modality, scene_id),
         lambda scene_id: load_profile(ws, modality, scene_id),
     )
-    write_report(stats, pictures, task.folder)
+    write_report(stats, pictures, task.folder, comparison=_against_previous(task, stats))
     return Built({"scenes": len(given.scenes), **headline(stats)})
 
 
-EVALUATION_REPORT = Stage("evaluation_report", "1", _report_inputs, _build_report)
+def _against_previous(task: Task, stats: "Stats") -> dict[str, Any] | None:
+    """Comparison with the newest report of another release on the same labels; None where there is none."""
+    from ovd_platform.evaluate.compare import compare_stats
+
+    folder = task.ws.home.stage(task.modality, "evaluation_report")
+    earlier = [path for path in folder.glob("*/*/stats.json") if path.parts[-3] != task.partition]
+    for path in sorted(earlier, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            return compare_stats(read_json(path), stats)
+        except (InputError, KeyError):  # Other labels, scenes or protocol, or a report that measured nothing.
+            continue
+    return None
+
+
+EVALUATION_REPORT = Stage("evaluation_report", "2", _report_inputs, _build_report)
 
 
 def headline(stats: "Stats") -> dict[str, float]:
@@ -144,9 +178,13 @@ def evaluation_input(ws: Workspace, modality: str) -> "EvaluationInput | None":
         output = current_or_none(ws, modality, "proposals", record.scene_id)
         if output is not None:
             proposals[record.scene_id] = load_proposals(output.folder, record.scene_id)
-    labelled = {one.class_name for one in load_annotations_of(ws, modality)}
-    named = {one.class_name for record in scenes for one in truth[record.scene_id]}
     ids = [record.scene_id for record in scenes]
+    named = {one.class_name for scene_id in ids for one in truth[scene_id]} - {""} - set(ws.config.evaluation.ignore_classes)
+    learnt = {one.class_name for one in load_annotations_of(ws, modality) if one.scene_id not in split.test}
+    answerable = named & (learnt | set(models.vocabulary(ws).names))
+    tiles = {scene_id: load_tiles(ws, modality, scene_id) for scene_id in ids}
+    cores = {scene_id: evaluation_data.tile_boxes(rows) for scene_id, rows in tiles.items()}
+    few_shot = evaluation_data.few_shot_data(ws, modality, truth, ids)
     return EvaluationInput(
         scenes=tuple(scenes),
         truth={scene_id: truth[scene_id] for scene_id in ids},
@@ -161,18 +199,38 @@ def evaluation_input(ws: Workspace, modality: str) -> "EvaluationInput | None":
             "training_shards": version_of(ws, modality, "training_shards"),
             "run": current(ws, modality, "release").run_id,
         },
-        class_names=tuple(sorted(named & labelled)) if named & labelled else (),
-        novel_classes=frozenset(),
-        valid_fraction={record.scene_id: _valid_fraction(ws, modality, record) for record in scenes},
+        class_names=tuple(sorted(answerable)),
+        novel_classes=frozenset(answerable - learnt),
+        valid_fraction={scene_id: _valid_fraction(rows) for scene_id, rows in tiles.items()},
         tags=truth_contexts(ws),
-        notes=("The imagery is rendered: figures say how the parts work together, not how well they do on real scenes.",)
-        if ws.config.rendered
-        else (),
+        asked_precision=evaluation_data.asked_precision(ws, modality, release["calibration"]),
+        blank_boxes={scene_id: blank for scene_id, (_, blank) in cores.items() if blank},
+        ignore_classes=frozenset(ws.config.evaluation.ignore_classes),
+        training_scenes=evaluation_data.training_scenes(ws, modality),
+        tiles={scene_id: looked for scene_id, (looked, _) in cores.items()},
+        class_scores=evaluation_data.class_scores(ws, modality, ids, release["calibration"]),
+        shifted_proposals=evaluation_data.shifted_proposals(ws, modality, scenes, ws.config.evaluation.shifted_scenes),
+        few_shot=few_shot,
+        filtered=tuple(evaluation_data.filtered_searches(ws, modality, few_shot, ids)),
+        costs=evaluation_data.costs(ws, modality, ids),
+        notes=_notes(ws, named - answerable),
     )
 
 
-def _valid_fraction(ws: Workspace, modality: str, record: SceneRecord) -> float:
-    tiles = load_tiles(ws, modality, record.scene_id)
+def _notes(ws: Workspace, unanswerable: set[str]) -> tuple[str, ...]:
+    """What a reader has to know before the figures."""
+    notes = []
+    if ws.config.rendered:
+        notes.append("The imagery is rendered: figures say how the parts work together, not how well they do on real scenes.")
+    if unanswerable:
+        names = ", ".join(sorted(unanswerable))
+        notes.append(
+            f"Neither a label of training nor the vocabulary names {names}: detections are not judged on them, searches are."
+        )
+    return tuple(notes)
+
+
+def _valid_fraction(tiles: "Sequence[TileRecord]") -> float:
     area = np.array([tile.core.width_px * tile.core.height_px for tile in tiles], dtype=np.float64)
     return float((area * np.array([tile.valid_fraction for tile in tiles])).sum() / max(area.sum(), 1.0))
 

@@ -8,6 +8,7 @@ A pointer beside it names the current output. Asking for an output that exists i
 import logging
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ class Built:
     """What a build function returns.
 
     Attributes:
-        metadata: JSON-ready facts for people: counts with units, scores, paths.
+        metadata: JSON-ready facts for people: counts with units, scores, paths; the seconds it took join them as ``compute_s``.
         version: Content version of the artifact where it differs from the key (trained weights); None to use the key.
     """
 
@@ -159,10 +160,12 @@ class Stage:
             working = parent / f".{key}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
             working.mkdir(parents=True)
             try:
+                started = time.monotonic()
                 built = self.build(Task(ws, modality, partition, working, inputs, run_id))
+                facts = {**built.metadata, "compute_s": round(time.monotonic() - started, 3)}
                 output = Output(
                     self.name, modality, partition, key, built.version or key, inputs, folder, run_id,
-                    datetime.now(UTC).isoformat(timespec="seconds"), built.metadata,
+                    datetime.now(UTC).isoformat(timespec="seconds"), facts,
                 )  # fmt: skip
                 write_json(working / _DONE, output.record())
                 if folder.exists():

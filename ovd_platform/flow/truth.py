@@ -8,6 +8,9 @@ from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.annotation import Annotation
 from ovd_platform.stores.home import content_hash, file_hash, read_json
 
+ODD, USUAL = "odd context", "usual context"
+_LEAST_VISIBLE = 0.5
+
 
 def _folder(ws: Workspace) -> Path | None:
     if ws.config.truth is None:
@@ -39,15 +42,18 @@ def load_truth(ws: Workspace, modality: str) -> dict[str, list[Annotation]]:
 
 
 def truth_contexts(ws: Workspace) -> dict[str, str]:
-    """Odd contexts of the rendered truth by annotation id (a ship on land); empty without such truth."""
+    """Whether the surroundings of each rendered object are odd for its class (a ship on land), by annotation id.
+
+    Empty without such truth: nobody told the labels of real scenes apart.
+    """
     folder = _folder(ws)
     if folder is None:
         return {}
     return {
-        _identity(path.stem, i): f"odd context: {row['class_name']} {row['context']}"
+        _identity(path.stem, i): ODD if row.get("odd") else USUAL
         for path in sorted(folder.glob("*.json"))
         for i, row in enumerate(_rows(path))
-        if row.get("context")
+        if "odd" in row
     }
 
 
@@ -62,4 +68,7 @@ def _identity(scene_id: str, index: int) -> str:
 
 def _annotation(scene_id: str, index: int, row: dict[str, Any]) -> Annotation:
     corners = tuple((float(x), float(y)) for x, y in row["corners_scene_xy"])
-    return Annotation(_identity(scene_id, index), scene_id, str(row["class_name"]), corners, source="rendered")
+    hidden = float(row.get("visible_fraction", 1.0)) < _LEAST_VISIBLE
+    return Annotation(
+        _identity(scene_id, index), scene_id, str(row["class_name"]), corners, source="rendered", difficult=hidden
+    )

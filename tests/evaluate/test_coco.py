@@ -1,73 +1,37 @@
 """COCO figures: parity with published ones, no cap, hand-made cases."""
 
-import json
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.coco_parity import PUBLISHED, hand_worked, largest_difference, published_scenes, random_case
 from ovd_platform.errors import InputError
 from ovd_platform.evaluate.coco import evaluate_coco
-from ovd_platform.evaluate.ranking import average_precision, rank_at_ious
+from ovd_platform.evaluate.ranking import average_precision, interpolated_precision
 from ovd_platform.evaluate.scene_boxes import SceneBoxes, scene_boxes
 from ovd_platform.records.annotation import Annotation
 
-SHARED = Path(os.environ.get("OVD_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
-PUBLISHED = {
-    "ap": 0.503647,
-    "ap50": 0.696973,
-    "ap75": 0.571667,
-    "ap_small": 0.593252,
-    "ap_medium": 0.557991,
-    "ap_large": 0.489363,
-    "ar_1": 0.386813,
-    "ar_10": 0.593680,
-    "ar_100": 0.595353,
-    "ar_small": 0.654764,
-    "ar_medium": 0.603130,
-    "ar_large": 0.553744,
-}
+
+def reference() -> tuple[list[SceneBoxes], list[str]]:
+    try:
+        return published_scenes()
+    except (SystemExit, FileNotFoundError) as error:
+        pytest.skip(f"COCO reference is absent: {error}")
 
 
-def published_scenes() -> tuple[list[SceneBoxes], list[str]]:
-    folder = SHARED / "coco_reference"
-    if not folder.is_dir():
-        pytest.skip(f"COCO reference not found at {folder}; set OVD_SHARED_DATA")
-    truth = json.loads((folder / "gt.json").read_text())
-    answers = json.loads((folder / "dets_wrapped.json").read_text())["annotations"]
-    used = sorted({int(a["category_id"]) for a in truth["annotations"]} | {int(a["category_id"]) for a in answers})
-    index = {category: position for position, category in enumerate(used)}
+@pytest.mark.parametrize("seed", range(1000, 1040))
+def test_every_precision_and_recall_equals_pycocotools_on_random_cases(seed: int) -> None:
+    truth, answers, classes, cap = random_case(np.random.default_rng(seed))
+    assert largest_difference(truth, answers, classes, cap) <= 1e-9
 
-    def xyxy(rows: list[dict[str, object]]) -> np.ndarray:
-        boxes = np.array([json.loads(str(row["bbox"])) for row in rows], dtype=float).reshape(-1, 4)
-        boxes[:, 2:] += boxes[:, :2]
-        return boxes
 
-    scenes = []
-    for image in sorted(truth["images"], key=lambda image: image["id"]):  # equal scores are ranked in the order of the scenes
-        true = [a for a in truth["annotations"] if int(a["image_id"]) == image["id"]]
-        found = [a for a in answers if a["image_id"] == image["id"]]
-        scenes.append(
-            SceneBoxes(
-                str(image["id"]),
-                xyxy(true),
-                np.array([index[int(a["category_id"])] for a in true], dtype=np.int64),
-                np.array([bool(int(a["iscrowd"])) for a in true], dtype=bool),
-                np.array([float(a["area"]) for a in true]),
-                xyxy(found),
-                np.array([a["score"] for a in found], dtype=float),
-                np.array([index[a["category_id"]] for a in found], dtype=np.int64),
-                np.arange(len(found), dtype=np.int64),
-            )
-        )
-    return scenes, [str(category) for category in used]
+def test_the_cases_worked_by_hand_hold() -> None:
+    assert all(hand_worked())
 
 
 def test_the_twelve_published_figures_are_met_to_six_digits() -> None:
-    scenes, names = published_scenes()
+    scenes, names = reference()
     result = evaluate_coco(scenes, names, max_detections=100)
     got = {name: result.figures[name] for name in PUBLISHED}
     assert got == pytest.approx(PUBLISHED, abs=1e-6)
@@ -75,16 +39,16 @@ def test_the_twelve_published_figures_are_met_to_six_digits() -> None:
     assert result.max_detections == 100
 
 
-def test_without_cap_islands_change_nothing_and_our_own_average_precision_agrees() -> None:
-    scenes, names = published_scenes()
+def test_without_cap_nothing_changes_below_it_and_our_own_average_precision_agrees() -> None:
+    scenes, names = reference()
     free, capped = evaluate_coco(scenes, names), evaluate_coco(scenes, names, max_detections=100_000)
     assert {k: v for k, v in free.figures.items() if k in PUBLISHED} == pytest.approx(
         {k: v for k, v in capped.figures.items() if k in free.figures and k in PUBLISHED}, abs=1e-9
     )
     own = []
     for index in range(len(names)):
-        part = [scene.of_class(index) for scene in scenes]
-        own.append([average_precision(ranking) for ranking in rank_at_ious(part, (0.5, 0.75))])
+        rankings = free.match.rankings(index)
+        own.append([average_precision(rankings[1]), average_precision(rankings[6])])
     known = np.asarray(own)[~np.isnan(own).any(axis=1)]
     assert known.mean(axis=0) == pytest.approx([PUBLISHED["ap50"], PUBLISHED["ap75"]], abs=1e-6)
 
@@ -162,5 +126,8 @@ def test_truth_scores_one_and_our_average_precision_equals_coco(seed: int, count
     extra = boxes[: count // 2] + 35.0
     answers = np.concatenate([moved, extra])
     scene = scene_boxes("s", labels(boxes), answers, rng.permutation(len(answers)) + 0.0, ["ship"] * len(answers), ["ship"])
-    own = np.mean([average_precision(ranking) for ranking in rank_at_ious([scene])])
-    assert own == pytest.approx(evaluate_coco([scene], ["ship"]).figures["ap"], abs=1e-6)
+    result = evaluate_coco([scene], ["ship"])
+    own = np.mean([average_precision(ranking) for ranking in result.match.rankings(0)[1:]])
+    assert own == pytest.approx(result.figures["ap"], abs=1e-6)
+    numpy_way = np.mean([interpolated_precision(ranking).mean() for ranking in result.match.rankings(0)[1:]])
+    assert own == pytest.approx(numpy_way, abs=1e-9)

@@ -130,6 +130,8 @@ def test_proposal_recall_by_hand() -> None:
     scene = scene_boxes("s", truth, answers, np.array([0.9, 0.8, 0.7]), [""] * 3, [""], class_agnostic=True)
     reach = proposal_reach([scene], [0.1])  # 0.1 Mpx: the second proposal needs 20 a megapixel, the third 30
     assert reach.needed_k.tolist() == pytest.approx([30.0, 20.0])
-    assert recall_at_budgets(reach, [10, 20, 30]).tolist() == [0.0, 0.5, 1.0]
+    assert recall_at_budgets(reach, [10, 20, 30, np.inf]).tolist() == [0.0, 0.5, 1.0, 1.0]
+    fewer = scene_boxes("s", truth, answers[:2], np.array([0.9, 0.8]), [""] * 2, [""], class_agnostic=True)
+    assert recall_at_budgets(proposal_reach([fewer], [0.1]), [np.inf]).tolist() == [0.5]  # never reached stays unreached
     assert recall_at_budgets(reach, [20, 30], size_bin=(0, 8)).tolist() == [0.0, 1.0]
     assert np.isnan(recall_at_budgets(reach, [20], size_bin=(32, 64))).all()

@@ -64,7 +64,8 @@ def test_the_interval_of_ap_belongs_to_the_value_of_coco() -> None:
 
 
 def test_own_and_coco_average_precision_agree_in_the_statistics(worse: Stats) -> None:
-    from ovd_platform.evaluate.ranking import average_precision, rank_at_ious
+    from ovd_platform.evaluate.coco_match import match_coco
+    from ovd_platform.evaluate.ranking import average_precision
     from ovd_platform.evaluate.scene_boxes import detection_boxes
 
     given = make_input(miss=0.5)
@@ -73,7 +74,8 @@ def test_own_and_coco_average_precision_agree_in_the_statistics(worse: Stats) ->
         detection_boxes(s.scene_id, given.truth[s.scene_id], given.detections[s.scene_id], names)
         for s in given.ordered_scenes()
     ]
-    own = np.mean([[average_precision(r) for r in rank_at_ious([s.of_class(k) for s in scenes])] for k in range(2)])
+    match = match_coco(scenes, 2)
+    own = np.mean([[average_precision(r) for r in match.rankings(k)[1:]] for k in range(2)])
     assert worse["detection"]["ap"]["value"] == pytest.approx(own, abs=2e-6)
 
 
@@ -116,6 +118,57 @@ def test_the_gate_keeps_floors_and_losses_and_fails_what_was_not_measured(worse:
         decide_release(worse, None, [])
 
 
+def test_the_gate_asks_for_confidence_and_for_parts(worse: Stats, better: Stats) -> None:
+    sure = GateRule("detection.ap50", max_loss=0.0, confidence=0.9)
+    assert decide_release(better, worse, [sure]).passed
+    lost = decide_release(worse, better, [sure])
+    assert not lost.passed
+    assert "90% is asked" in lost.reasons[0]
+    # Equal is within a loss of nothing, and every draw says so.
+    assert decide_release(worse, worse, [sure]).passed
+    # A floor just below the value holds, but not in 95 % of draws.
+    floor = worse["detection"]["ap50"]["value"] - 0.001
+    assert decide_release(worse, None, [GateRule("detection.ap50", min=floor)]).passed
+    assert not decide_release(worse, None, [GateRule("detection.ap50", min=floor, confidence=0.95)]).passed
+    # Nobody is sure of what was not resampled.
+    assert not decide_release(worse, None, [GateRule("detection.ap75", min=0.0, confidence=0.5)]).passed
+    by_class = GateRule("detection.ap50", min=0.1, slice="class:ship")
+    assert by_class.path == "detection.per_class.ship.ap50"
+    assert decide_release(worse, None, [by_class]).passed
+    by_size = GateRule("detection.ap50", max_loss=0.05, slice="size_px:8-16")
+    assert decide_release(better, worse, [by_size]).passed
+    assert not decide_release(worse, better, [by_size]).passed
+    # Errors lose by growing.
+    error = GateRule("calibration.ece", max_loss=0.0)
+    ece = (worse["calibration"]["ece"]["value"], better["calibration"]["ece"]["value"])
+    assert decide_release(better, worse, [error]).passed == (ece[1] <= ece[0])
+    with pytest.raises(InputError, match="dimension:value"):
+        GateRule("detection.ap50", min=0.1, slice="ship")
+    with pytest.raises(InputError, match="confidence"):
+        GateRule("detection.ap50", min=0.1, confidence=1.0)
+
+
+def uncalibrated(miss: float) -> Stats:
+    given = make_input(miss=miss)
+    found = {scene_id: [replace(item, probability=None) for item in rows] for scene_id, rows in given.detections.items()}
+    return evaluate(replace(given, detections=found), replicates=60)
+
+
+def test_the_verdict_is_one_word_with_its_reason(worse: Stats, better: Stats) -> None:
+    few, many = uncalibrated(0.5), uncalibrated(0.0)
+    assert compare_stats(few, many)["verdict"]["word"] == "better"
+    assert compare_stats(many, few)["verdict"]["word"] == "worse"
+    # The better finder is worse calibrated: nobody should get one word for that.
+    mixed = compare_stats(worse, better)["verdict"]
+    assert mixed["word"] == "mixed"
+    assert "worse in calibration.ece" in mixed["reason"]
+    assert compare_stats(worse, worse)["verdict"]["word"] == "no difference shown"
+    row = compare_stats(worse, better)["figures"]["detection.ap50"]
+    assert row["chance_better"] == 1.0
+    alone = evaluate(replace(make_input(1), queries=()), replicates=5)
+    assert compare_stats(alone, alone)["verdict"]["word"] == "not comparable"
+
+
 def test_paths_may_hold_dots(worse: Stats) -> None:
     assert metric_at(worse, "froc.per_km2.mean.at_0.01") == worse["froc"]["per_km2"]["mean"]["at_0.01"]["value"]
     assert metric_at({"a": {"v1.2 ship": {"ap": 0.5}}}, "a.v1.2 ship.ap") == 0.5
@@ -133,7 +186,7 @@ def test_the_page_is_self_contained_escaped_and_says_rendered(tmp_path: Path, be
     assert "ship &lt;0.9&gt; &amp; more" in page
     assert not re.search(r"""(src|href)=["'](?!data:)|@import|url\(""", page)
     assert page.count('<svg class="chart"') == 4
-    assert json.loads(paths.stats.read_text())["schema"] == "ovd-evaluation/1"
+    assert json.loads(paths.stats.read_text())["schema"] == "ovd-evaluation/2"
     markdown = paths.markdown.read_text()
     assert "RENDERED" in markdown
     assert "![Best hits](best_hits.png)" in markdown
@@ -155,7 +208,8 @@ def test_a_report_without_detections_is_still_written(tmp_path: Path) -> None:
 def test_pictures_are_chosen_in_turn_from_the_classes_and_a_lost_scene_does_not_stop_them() -> None:
     given = make_input(miss=0.3)
     chosen = select_pictures(given, each=6)
-    assert {kind: len(rows) for kind, rows in chosen.items()} == {BEST: 6, MISSED: 6, FALSE_ALARM: 6}
+    counts = {kind: len(rows) for kind, rows in chosen.items()}
+    assert (counts[BEST], counts[MISSED], counts[FALSE_ALARM]) == (6, 6, 6)
     assert {row.caption.split()[0] for row in chosen[BEST]} == {"ship", "aircraft"}
     assert all("RENDERED" in row.caption for rows in chosen.values() for row in rows)
 

@@ -1,0 +1,50 @@
+"""Whether proposals depend on where the grid of tiles happens to lie. Belongs here: agreement of two sets; making them is not."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ovd_platform.evaluate.bootstrap import Replicates, plain, share_figure
+from ovd_platform.evaluate.overlaps import pair_overlap, touching_pairs
+from ovd_platform.evaluate.scene_boxes import BoolArray, FloatArray
+from ovd_platform.records.proposal import ProposalSet
+
+IOU = 0.5
+
+
+def agreement(boxes_n4: FloatArray, others_m4: FloatArray, iou: float = IOU) -> BoolArray:
+    """Which boxes have a partner of their own among the others, shape (N,): one to one, best overlap first."""
+    a, b = touching_pairs(boxes_n4, others_m4)
+    overlap, _ = pair_overlap(boxes_n4[a], others_m4[b])
+    chosen = np.flatnonzero(overlap >= iou)
+    chosen = chosen[np.argsort(-overlap[chosen], kind="stable")]
+    has_a, has_b = np.zeros(len(boxes_n4), dtype=np.bool_), np.zeros(len(others_m4), dtype=np.bool_)
+    for first, second in zip(a[chosen].tolist(), b[chosen].tolist(), strict=True):
+        if not has_a[first] and not has_b[second]:
+            has_a[first] = has_b[second] = True
+    return has_a
+
+
+def stability_section(
+    usual: Mapping[str, ProposalSet], shifted: Mapping[str, ProposalSet], *, seed: int, replicates: int = 300
+) -> dict[str, Any]:
+    """Share of proposals found again with the grid moved by half a tile; of all, and of the better half by objectness."""
+    ids = sorted(set(usual) & set(shifted))
+    over = Replicates(ids, replicates=replicates, seed=seed)
+    kept_s, all_s, best_s, half_s = (np.zeros(len(ids)) for _ in range(4))
+    for s, scene_id in enumerate(ids):
+        again_n = agreement(
+            np.asarray(usual[scene_id].boxes_scene_xyxy, dtype=np.float64),
+            np.asarray(shifted[scene_id].boxes_scene_xyxy, dtype=np.float64),
+        )
+        half = (len(again_n) + 1) // 2
+        kept_s[s], all_s[s], best_s[s], half_s[s] = again_n.sum(), len(again_n), again_n[:half].sum(), half
+    counts = {scene_id: {"usual": len(usual[scene_id]), "shifted": len(shifted[scene_id])} for scene_id in ids}
+    return {
+        "scenes": len(ids),
+        "found_again": over.measure("stability.found_again", share_figure(kept_s, all_s)),
+        "found_again_better_half": over.measure("stability.found_again_better_half", share_figure(best_s, half_s)),
+        "proposals": {name: counts[name] for name in ids},
+        "proposals_ratio": plain(sum(c["shifted"] for c in counts.values()) / max(1, sum(c["usual"] for c in counts.values()))),
+    }
