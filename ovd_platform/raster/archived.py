@@ -48,7 +48,6 @@ class ArchivedScene:
                 f"Cannot open archive {path}: expected version {version} of {held.scene_id}, got {held.version}. Archive again."
             )
         self.record: SceneRecord = replace(held, uri=str(path), scene_id=scene_id or held.scene_id)
-        self.ground_control: dict[str, Any] = self.index.ground_control
         self._data: BinaryIO | None = (path / DATA_NAME).open("rb")
         self._cache: OrderedDict[int, Decoded] = OrderedDict()
         self._cached_bytes, self._cache_bytes = 0, cache_bytes

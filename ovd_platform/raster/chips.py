@@ -42,19 +42,19 @@ def padded_chip(record: SceneRecord, window: Window, band_indices: Sequence[int]
     bands = checked_bands(record, band_indices)
     left, top = max(0, window.col_px), max(0, window.row_px)
     right, bottom = min(record.width_px, window.right_px), min(record.height_px, window.bottom_px)
+    if (left, top, right, bottom) == window.xyxy:
+        return Chip(*read_inside(window, bands), window, record.scene_id, record)
     pixels_chw = np.zeros((len(bands), window.height_px, window.width_px), dtype=record.dtype)
     valid_hw = np.zeros(pixels_chw.shape[1:], dtype=np.bool_)
     if left >= right or top >= bottom:
-        return Chip(pixels_chw, valid_hw, window, record.scene_id)
+        return Chip(pixels_chw, valid_hw, window, record.scene_id, record)
     inside = Window(left, top, right - left, bottom - top)
     read_chw, read_valid_hw = read_inside(inside, bands)
-    if inside == window:
-        return Chip(read_chw, read_valid_hw, window, record.scene_id)
     rows = slice(top - window.row_px, bottom - window.row_px)
     cols = slice(left - window.col_px, right - window.col_px)
     pixels_chw[:, rows, cols] = read_chw
     valid_hw[rows, cols] = read_valid_hw
-    return Chip(pixels_chw, valid_hw, window, record.scene_id)
+    return Chip(pixels_chw, valid_hw, window, record.scene_id, record)
 
 
 def values_valid(pixels_chw: NDArray[Any], nodata_c: Sequence[float | None]) -> NDArray[np.bool_]:

@@ -18,18 +18,15 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from ovd_platform.errors import OvdError, UnreadableRasterError
+from ovd_platform.errors import DamagedRasterError, NotARasterError, OvdError, UnreadableRasterError
+from ovd_platform.raster.acquisition import acquisition_of
 from ovd_platform.raster.chips import padded_chip, values_valid
-from ovd_platform.raster.identity import member_paths
-from ovd_platform.raster.metadata import (
-    complete_record,
-    default_bands,
-    default_view,
-    ground_control,
-    numpy_dtype,
-    place_of,
-)
+from ovd_platform.raster.georeference import place_of
+from ovd_platform.raster.identity import is_local, member_paths
+from ovd_platform.raster.metadata import complete_record, default_bands, numpy_dtype
 from ovd_platform.raster.overrides import read_overrides
+from ovd_platform.raster.sidecars import sidecars_of
+from ovd_platform.raster.terrain import terrain_under
 from ovd_platform.records.chip import Chip
 from ovd_platform.records.scene import Band, SceneRecord
 from ovd_platform.records.window import Window
@@ -52,7 +49,10 @@ class _Member:
         dataset = self.dataset
         if dataset.count == 0:
             dataset.close()
-            raise UnreadableRasterError(f"Cannot open {path}: expected a band, got none. Give one of its subdatasets.")
+            inside = ", ".join(dataset.subdatasets[:4]) or "nothing"
+            raise UnreadableRasterError(
+                f"Cannot open {path}: expected a band, got none. Give one of its subdatasets: {inside}."
+            )
         self.path = path
         alphas = [index for index in dataset.indexes if dataset.colorinterp[index - 1] == ColorInterp.alpha]
         self.alpha = next((index for index in alphas if dataset.count > 1 and self._masks(index)), None)
@@ -60,9 +60,12 @@ class _Member:
         flags = dataset.mask_flag_enums[self.bands[0] - 1]
         self.own_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
         self.palette_c256: NDArray[np.uint8] | None = None
+        self.opaque_256: NDArray[np.bool_] = np.ones(256, dtype=bool)
         if dataset.count == 1 and dataset.colorinterp[0] == ColorInterp.palette and dataset.dtypes[0] == "uint8":
             table = dataset.colormap(1)
-            self.palette_c256 = np.array([table.get(index, (0, 0, 0, 0))[:3] for index in range(256)], dtype=np.uint8).T
+            colours = np.array([table.get(index, (0, 0, 0, 0)) for index in range(256)], dtype=np.uint8).T
+            # A colour that is transparent marks missing pixels; a table without any opaque colour marks none.
+            self.palette_c256, self.opaque_256 = colours[:3], colours[3] > 0 if colours[3].any() else np.ones(256, dtype=bool)
 
     def _masks(self, index: int) -> bool:
         """Whether a band declared as alpha is one: a fourth data band (near infrared) is often stored under that name."""
@@ -79,8 +82,12 @@ class _Member:
         return share >= _MASK_SHARE
 
     @property
-    def band_count(self) -> int:
-        return 3 if self.palette_c256 is not None else len(self.bands)
+    def bits(self) -> int | None:
+        """Bits the bands declare, the most of any; None where they declare none or colours were looked up."""
+        declared = [self.dataset.tags(index, ns="IMAGE_STRUCTURE").get("NBITS") for index in self.bands]
+        if self.palette_c256 is not None or not all(declared):
+            return None
+        return max(int(text) for text in declared)
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         region = RasterioWindow(window.col_px, window.row_px, window.width_px, window.height_px)
@@ -96,6 +103,7 @@ class _Member:
         if self.own_mask:
             valid_hw &= self.dataset.read_masks(self.bands[0], window=region) > 0
         if self.palette_c256 is not None:
+            valid_hw &= self.opaque_256[pixels_chw[0]]
             pixels_chw = self.palette_c256[:, pixels_chw[0]]
         return pixels_chw, valid_hw
 
@@ -118,12 +126,9 @@ class RasterScene:
             for path in member_paths(uri):
                 self._members.append(_Member(path))
             self.record: SceneRecord = self._describe(uri, scene_id, version)
-            self.ground_control: dict[str, Any] = ground_control(self._members[0].dataset)
         except (*_GDAL_ERRORS, ValueError) as error:
             self.close()
-            raise UnreadableRasterError(
-                f"Cannot open {uri}: expected a raster GDAL can read, got {error}. Check the path and the file."
-            ) from error
+            raise _refusal(uri, error) from error
         except OvdError:
             self.close()
             raise
@@ -140,7 +145,14 @@ class RasterScene:
         bands = default_bands([m.dataset for m in self._members], [m.bands for m in self._members], stems)
         if len(self._members) == 1 and self._members[0].palette_c256 is not None:
             bands = (Band("red"), Band("green"), Band("blue"))
-        place = place_of(first)
+        overrides = read_overrides(uri, first.tags(ns="OVD"))
+        taken = acquisition_of(first, sidecars_of(self._members[0].path))
+        bits = [member.bits for member in self._members]
+        palette = any(member.palette_c256 is not None for member in self._members)
+        place = place_of(first, height_m=overrides.get("height_m"))
+        if "dem" in overrides:
+            overrides["terrain"] = terrain_under(place, (first.width, first.height), overrides["dem"], uri)
+        nodata = first.nodatavals[self._members[0].bands[0] - 1]
         return complete_record(
             scene_id=scene_id,
             uri=uri,
@@ -148,11 +160,13 @@ class RasterScene:
             size_px=(first.width, first.height),
             dtype=dtype,
             bands=bands,
-            overrides=read_overrides(uri, first.tags(ns="OVD")),
-            nodata=first.nodatavals[0] if first.nodatavals[0] is None or np.isfinite(first.nodatavals[0]) else None,
-            nbits=first.tags(self._members[0].bands[0], ns="IMAGE_STRUCTURE").get("NBITS"),
+            overrides=overrides,
+            nodata=nodata if nodata is not None and np.isfinite(nodata) and not palette else None,
+            nbits=max(filter(None, bits)) if all(bits) else taken.bits,
             place=place,
-            view=default_view(first),
+            view=taken.view,
+            polarisation=taken.polarisation,
+            block_px=(first.block_shapes[0][1], first.block_shapes[0][0]),
         )
 
     def read(self, window: Window, band_indices: Sequence[int] | None = None) -> Chip:
@@ -165,14 +179,14 @@ class RasterScene:
         try:
             parts = [member.read(window) for member in self._members]
         except _GDAL_ERRORS as error:
-            raise UnreadableRasterError(
-                f"Cannot decode {self.record.uri} at {window.xyxy}: expected pixels, got {error}. Replace the damaged file."
+            raise DamagedRasterError(
+                f"Cannot decode {self.record.uri} at {window.xyxy}: expected pixels, got {_reason(error)}. Replace the damaged file."
             ) from error
         pixels_chw = parts[0][0] if len(parts) == 1 else np.concatenate([part[0] for part in parts])
         pixels_chw = pixels_chw.astype(self.record.dtype, copy=False)
         valid_hw = np.logical_and.reduce([part[1] for part in parts])
         declared = self.record.nodata
-        if declared is not None and self._members[0].dataset.nodatavals[0] != declared:
+        if declared is not None and declared not in self._members[0].dataset.nodatavals:
             valid_hw &= values_valid(pixels_chw, [declared] * len(pixels_chw))
         return pixels_chw if bands == tuple(range(len(pixels_chw))) else pixels_chw[list(bands)], valid_hw
 
@@ -189,3 +203,20 @@ class RasterScene:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close."""
         self.close()
+
+
+def _reason(error: BaseException) -> str:
+    """What GDAL said first: the deepest cause carries the fact, the outer ones only point at it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().rstrip(".") or type(error).__name__
+
+
+def _refusal(uri: str, error: BaseException) -> UnreadableRasterError:
+    """The named error for a file GDAL does not open."""
+    reason = _reason(error)
+    if "not recognized as being in a supported file format" in reason or "not recognized as a supported file format" in reason:
+        return NotARasterError(f"Cannot open {uri}: expected a raster GDAL can read, got another format. Leave it out.")
+    if not is_local(uri) or all(Path(path).exists() for path in member_paths(uri)):
+        return DamagedRasterError(f"Cannot open {uri}: expected a whole raster, got {reason}. Replace the damaged file.")
+    return UnreadableRasterError(f"Cannot open {uri}: expected a raster GDAL can read, got {reason}. Check the path.")

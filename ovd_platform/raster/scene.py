@@ -7,7 +7,7 @@ Belongs here: the protocol and the choice of reader. Readers: `rasters` (everyth
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from ovd_platform.raster.identity import HashMode, is_local, scene_slug, scene_version
 from ovd_platform.records.chip import Chip
@@ -23,11 +23,6 @@ class Scene(Protocol):
     @property
     def record(self) -> SceneRecord:
         """What is known about the scene."""
-        ...
-
-    @property
-    def ground_control(self) -> dict[str, Any]:
-        """GCPs and RPC as plain JSON values; empty where there are none."""
         ...
 
     def read(self, window: Window, band_indices: Sequence[int] | None = None) -> Chip:
