@@ -18,7 +18,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from ovd_platform.errors import DamagedRasterError, NotARasterError, OvdError, UnreadableRasterError
+from ovd_platform.errors import DamagedRasterError, HostileRasterError, NotARasterError, OvdError, UnreadableRasterError
 from ovd_platform.raster.acquisition import acquisition_of
 from ovd_platform.raster.chips import padded_chip, values_valid
 from ovd_platform.raster.georeference import place_of
@@ -179,8 +179,11 @@ class RasterScene:
         try:
             parts = [member.read(window) for member in self._members]
         except _GDAL_ERRORS as error:
+            reason = _reason(error)
+            if _memory_ran_out(error, reason):
+                raise _too_large(self.record.uri, reason) from error
             raise DamagedRasterError(
-                f"Cannot decode {self.record.uri} at {window.xyxy}: expected pixels, got {_reason(error)}. Replace the damaged file."
+                f"Cannot decode {self.record.uri} at {window.xyxy}: expected pixels, got {reason}. Replace the damaged file."
             ) from error
         pixels_chw = parts[0][0] if len(parts) == 1 else np.concatenate([part[0] for part in parts])
         pixels_chw = pixels_chw.astype(self.record.dtype, copy=False)
@@ -212,9 +215,21 @@ def _reason(error: BaseException) -> str:
     return str(error).strip().rstrip(".") or type(error).__name__
 
 
+def _memory_ran_out(error: BaseException, reason: str) -> bool:
+    return isinstance(error, MemoryError) or "out of memory" in reason.lower() or "cannot allocate" in reason.lower()
+
+
+def _too_large(uri: str, reason: str) -> HostileRasterError:
+    return HostileRasterError(
+        f"Cannot read {uri}: expected it to fit into the memory of the process, got {reason}. Give it more, or leave the file out."
+    )
+
+
 def _refusal(uri: str, error: BaseException) -> UnreadableRasterError:
     """The named error for a file GDAL does not open."""
     reason = _reason(error)
+    if _memory_ran_out(error, reason):
+        return _too_large(uri, reason)
     if "not recognized as being in a supported file format" in reason or "not recognized as a supported file format" in reason:
         return NotARasterError(f"Cannot open {uri}: expected a raster GDAL can read, got another format. Leave it out.")
     if not is_local(uri) or all(Path(path).exists() for path in member_paths(uri)):
