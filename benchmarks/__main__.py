@@ -11,6 +11,11 @@ NAMES = {
     "airbus": "60 real Pleiades scenes through Dagster, 12 held out: recall, AP50, by-example search (about 25 minutes)",
     "starter": "the same scenes with the shipped starter weights only (about 10 minutes)",
     "affected": "adding, changing and ageing off one scene touches only what it must (about 3 minutes)",
+    "rasters": "all awkward rasters of the test data: what was read, what was refused and why (about 2 minutes)",
+    "georeference": "pixels to ground and back on real scenes, against published pairs and GDAL (half a minute)",
+    "gigapixel": "a scene of 50,000 x 100,000 px through tiles and proposals in constant memory, killed and resumed (10 minutes)",
+    "reading": "tile reading, percentiles and normalisation against the bare codec and rasterio (3 minutes)",
+    "reading-peers": "the same tiles by SAHI and supervision: time, memory, what is left of 12 bits (needs the group peers)",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
 }
 

@@ -3,7 +3,8 @@
 Belongs here: the maps fitted to `GroundControl.points`. Does not belong here: reading GCPs (raster), projections (`footprint`).
 
 Ten points and more (Sentinel-1 and other grids) are met exactly by thin plate splines; fewer by a least-squares polynomial, of
-second order from six points on. Both are the maps GDAL makes of the same points.
+second order from six points on. Both are the maps GDAL makes of the same points: its splines go from the ground to the image, its
+polynomials from the image to the ground, and the other direction is the inverse of that.
 """
 
 from collections.abc import Callable
@@ -24,20 +25,30 @@ SPLINE_POINTS = 10
 _SECOND_ORDER_POINTS = 6
 _LEFT_OUT = 24
 _ITERATIONS = 12
-_HALF_X, _HALF_Y = np.array([0.5, 0.0]), np.array([0.0, 0.5])
+_X, _Y = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+_FULL_TURN = np.array([360.0, 0.0])
+_STEP = 1e-5
+_CONVERGED = 1e-4
+"""In steps: a hundredth of a millionth of the extent of the points."""
 
 
 @dataclass(frozen=True, slots=True)
 class PointMaps:
-    """Both directions.
+    """Two maps fitted to the same points; only one of them decides, the other starts its inversion.
 
     Attributes:
         forward: Pixels (N, 2) to CRS (N, 2).
-        inverse: CRS to pixels, fitted on its own; the start of the exact inversion.
+        inverse: CRS to pixels.
+        inverse_decides: True for splines, which are fitted from the ground to the image, as GDAL does.
+        pixel_step: Small step in pixels to take slopes with, shape (2,).
+        crs_step: The same in CRS units.
     """
 
     forward: Map
     inverse: Map
+    inverse_decides: bool
+    pixel_step: Floats
+    crs_step: Floats
 
 
 def pixel_to_points_crs(control: GroundControl, xy_n2: ArrayLike) -> Floats:
@@ -50,11 +61,13 @@ def pixel_to_points_crs(control: GroundControl, xy_n2: ArrayLike) -> Floats:
     Returns:
         New array, shape (N, 2), CRS units.
     """
-    return _maps(control.points, _wraps(control)).forward(points_n2(xy_n2))
+    maps, xy = _maps(control.points, _wraps(control)), points_n2(xy_n2)
+    start = maps.forward(xy)
+    return _inverted(maps.inverse, start, xy, maps.crs_step) if maps.inverse_decides else start
 
 
 def points_crs_to_pixel(control: GroundControl, crs_n2: ArrayLike) -> Floats:
-    """Inverse of `pixel_to_points_crs`, exact: Newton's method on the forward map.
+    """Inverse of `pixel_to_points_crs`, exact.
 
     Args:
         control: Ground control.
@@ -66,22 +79,28 @@ def points_crs_to_pixel(control: GroundControl, crs_n2: ArrayLike) -> Floats:
     maps, target = _maps(control.points, _wraps(control)), points_n2(crs_n2)
     if _wraps(control) and len(target):
         # A geographic grid may count 175 .. 185: take the turn of its points.
-        target = target - [360.0, 0.0] * np.round((target[:, :1] - control.points[0][2]) / 360.0)
-    xy = maps.inverse(target)
+        target = target - _FULL_TURN * np.round((target[:, :1] - control.points[0][2]) / 360.0)
+    start = maps.inverse(target)
+    return start if maps.inverse_decides else _inverted(maps.forward, start, target, maps.pixel_step)
+
+
+def _inverted(deciding: Map, start_n2: Floats, target_n2: Floats, step: Floats) -> Floats:
+    """Points a map takes to the targets, by Newton's method."""
+    found, across, down = start_n2, step * _X, step * _Y
     for _ in range(_ITERATIONS):
-        missing = target - maps.forward(xy)
-        by_x = maps.forward(xy + _HALF_X) - maps.forward(xy - _HALF_X)
-        by_y = maps.forward(xy + _HALF_Y) - maps.forward(xy - _HALF_Y)
+        missing = target_n2 - deciding(found)
+        by_x = (deciding(found + across) - deciding(found - across)) / (2 * step[0])
+        by_y = (deciding(found + down) - deciding(found - down)) / (2 * step[1])
         determinant = by_x[:, 0] * by_y[:, 1] - by_x[:, 1] * by_y[:, 0]
         with np.errstate(divide="ignore", invalid="ignore"):
-            step = np.stack([
+            change = np.stack([
                 (missing[:, 0] * by_y[:, 1] - missing[:, 1] * by_y[:, 0]) / determinant,
                 (missing[:, 1] * by_x[:, 0] - missing[:, 0] * by_x[:, 1]) / determinant,
             ], axis=1)  # fmt: skip
-        xy = xy + step
-        if np.nanmax(np.abs(step), initial=0.0) < 1e-7:
+        found = found + change
+        if np.nanmax(np.abs(change / step), initial=0.0) < _CONVERGED:
             break
-    return np.asarray(xy)
+    return np.asarray(found)
 
 
 def left_out_error(control: GroundControl) -> float:
@@ -105,7 +124,8 @@ def _wraps(control: GroundControl) -> bool:
 def _maps(points: tuple[tuple[float, float, float, float], ...], wraps: bool) -> PointMaps:
     pixels, ground = _table(points, wraps)
     fit = _fit_for(len(pixels))
-    return PointMaps(fit(pixels, ground), fit(ground, pixels))
+    pixel_step, crs_step = (np.maximum(np.ptp(side, axis=0), 1e-12) * _STEP for side in (pixels, ground))
+    return PointMaps(fit(pixels, ground), fit(ground, pixels), len(pixels) >= SPLINE_POINTS, pixel_step, crs_step)
 
 
 def _table(points: tuple[tuple[float, float, float, float], ...], wraps: bool) -> tuple[Floats, Floats]:

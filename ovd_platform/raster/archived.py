@@ -56,6 +56,11 @@ class ArchivedScene:
         """See `Scene.read`."""
         return padded_chip(self.record, window, band_indices, self._read_inside)
 
+    def read_into(self, window: Window, out_chw: NDArray[Any]) -> NDArray[np.bool_]:
+        """See `Scene.read_into`."""
+        out_chw[...], valid_hw = self._read_inside(window, tuple(range(len(self.record.bands))))
+        return valid_hw
+
     def _read_inside(self, window: Window, bands: tuple[int, ...]) -> Decoded:
         pixels_chw = np.zeros((len(bands), window.height_px, window.width_px), dtype=self.record.dtype)
         valid_hw = np.zeros(pixels_chw.shape[1:], dtype=np.bool_)

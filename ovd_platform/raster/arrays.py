@@ -54,6 +54,11 @@ class ArrayScene:
         """See `Scene.read`."""
         return padded_chip(self.record, window, band_indices, self._read_inside)
 
+    def read_into(self, window: Window, out_chw: NDArray[Any]) -> NDArray[np.bool_]:
+        """See `Scene.read_into`."""
+        out_chw[...], valid_hw = self._read_inside(window, tuple(range(len(self.record.bands))))
+        return valid_hw
+
     def _read_inside(self, window: Window, bands: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         if self._array_chw is None:
             raise UnreadableRasterError(f"Cannot read {self.record.uri}: expected an open scene, got a closed one. Reopen it.")

@@ -65,12 +65,29 @@ def values_valid(pixels_chw: NDArray[Any], nodata_c: Sequence[float | None]) -> 
         nodata_c: Missing value of each band, or None.
 
     Returns:
-        New array, shape (H, W), bool.
+        Shape (H, W), bool; `every_pixel_valid` where no value can be missing.
     """
-    valid_hw = np.ones(pixels_chw.shape[1:], dtype=np.bool_)
+    valid_hw = every_pixel_valid(*pixels_chw.shape[1:])
     for band_hw, nodata in zip(pixels_chw, nodata_c, strict=True):
         if band_hw.dtype.kind in "fc":
-            valid_hw &= np.isfinite(band_hw)
+            valid_hw = both_valid(valid_hw, np.isfinite(band_hw))
         if nodata is not None and np.isfinite(nodata):
-            valid_hw &= band_hw != nodata
+            valid_hw = both_valid(valid_hw, band_hw != nodata)
     return valid_hw
+
+
+def every_pixel_valid(height_px: int, width_px: int) -> NDArray[np.bool_]:
+    """A mask without memory of its own for pixels none of which can be missing; not to be written to."""
+    return np.broadcast_to(np.True_, (height_px, width_px))
+
+
+def is_every_pixel_valid(valid_hw: NDArray[np.bool_]) -> bool:
+    """Whether a mask is one of `every_pixel_valid`; False says nothing about its values."""
+    return valid_hw.strides == (0, 0) and bool(valid_hw.size) and bool(valid_hw[0, 0])
+
+
+def both_valid(left_hw: NDArray[np.bool_], right_hw: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where two masks are true: one of them where the other holds everything, else a new array."""
+    if is_every_pixel_valid(left_hw):
+        return right_hw
+    return left_hw if is_every_pixel_valid(right_hw) else left_hw & right_hw

@@ -85,6 +85,8 @@ def place_of(dataset: Any, *, height_m: float | None = None) -> Place:
         placed = _with_fit("gcp", dataset, control)
         if placed is not None:
             return placed
+    if not dataset.crs and not dataset.transform.is_identity:
+        logger.warning("%s: it has a transform but no CRS: only pixel coordinates are known", dataset.name)
     return Place(control=control)
 
 
@@ -96,7 +98,6 @@ def _affine_of(dataset: Any) -> tuple[str, Transform] | None:
         logger.warning("%s: its transform has no inverse and is not used", dataset.name)
         return None
     if not dataset.crs:
-        logger.warning("%s: it has a transform but no CRS: only pixel coordinates are known", dataset.name)
         return None
     return crs_text(dataset.crs), (a, b, c, d, e, f)
 

@@ -20,7 +20,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from ovd_platform.errors import DamagedRasterError, HostileRasterError, NotARasterError, OvdError, UnreadableRasterError
 from ovd_platform.raster.acquisition import acquisition_of
-from ovd_platform.raster.chips import padded_chip, values_valid
+from ovd_platform.raster.chips import both_valid, every_pixel_valid, padded_chip, values_valid
 from ovd_platform.raster.georeference import place_of
 from ovd_platform.raster.identity import is_local, member_paths
 from ovd_platform.raster.metadata import complete_record, default_bands, numpy_dtype
@@ -82,6 +82,16 @@ class _Member:
         return share >= _MASK_SHARE
 
     @property
+    def band_count(self) -> int:
+        """Bands of a chip: three where colours are looked up."""
+        return 3 if self.palette_c256 is not None else len(self.bands)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the pixels as they are read; None of GDAL's own types without a NumPy counterpart."""
+        return numpy_dtype([self.dataset.dtypes[index - 1] for index in self.bands])
+
+    @property
     def bits(self) -> int | None:
         """Bits the bands declare, the most of any; None where they declare none or colours were looked up."""
         declared = [self.dataset.tags(index, ns="IMAGE_STRUCTURE").get("NBITS") for index in self.bands]
@@ -89,22 +99,26 @@ class _Member:
             return None
         return max(int(text) for text in declared)
 
-    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read(self, window: Window, out_chw: NDArray[Any] | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Pixels and validity; pixels land in ``out_chw`` where that is given and nothing has to be looked up or cut off."""
         region = RasterioWindow(window.col_px, window.row_px, window.width_px, window.height_px)
+        direct = out_chw is not None and self.alpha is None and self.palette_c256 is None
         stored = (*self.bands, self.alpha) if self.alpha is not None else self.bands
-        pixels_chw = self.dataset.read(list(stored), window=region)
+        pixels_chw = self.dataset.read(list(stored), window=region, out=out_chw if direct else None)
         alpha_hw = None
         if self.alpha is not None:
             pixels_chw, alpha_hw = pixels_chw[:-1], pixels_chw[-1]
         nodata_c = [self.dataset.nodatavals[index - 1] for index in self.bands]
         valid_hw = values_valid(pixels_chw, nodata_c)
         if alpha_hw is not None:
-            valid_hw &= alpha_hw > 0
+            valid_hw = both_valid(valid_hw, alpha_hw > 0)
         if self.own_mask:
-            valid_hw &= self.dataset.read_masks(self.bands[0], window=region) > 0
+            valid_hw = both_valid(valid_hw, self.dataset.read_masks(self.bands[0], window=region) > 0)
         if self.palette_c256 is not None:
-            valid_hw &= self.opaque_256[pixels_chw[0]]
+            valid_hw = both_valid(valid_hw, self.opaque_256[pixels_chw[0]])
             pixels_chw = self.palette_c256[:, pixels_chw[0]]
+        if out_chw is not None and not direct:
+            out_chw[...] = pixels_chw
         return pixels_chw, valid_hw
 
 
@@ -173,11 +187,33 @@ class RasterScene:
         """See `Scene.read`."""
         return padded_chip(self.record, window, band_indices, self._read_inside)
 
+    def read_into(self, window: Window, out_chw: NDArray[Any]) -> NDArray[np.bool_]:
+        """See `Scene.read_into`."""
+        if out_chw.dtype != np.dtype(self.record.dtype):
+            out_chw[...], valid_hw = self._read_inside(window, tuple(range(len(self.record.bands))))
+            return valid_hw
+        return self._read_members(window, out_chw)
+
     def _read_inside(self, window: Window, bands: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        pixels_chw = np.empty((len(self.record.bands), window.height_px, window.width_px), dtype=self.record.dtype)
+        valid_hw = self._read_members(window, pixels_chw)
+        return pixels_chw if bands == tuple(range(len(pixels_chw))) else pixels_chw[list(bands)], valid_hw
+
+    def _read_members(self, window: Window, out_chw: NDArray[Any]) -> NDArray[np.bool_]:
+        """Pixels of all members into ``out_chw``; returns where all of them hold data."""
         if not self._members:
             raise UnreadableRasterError(f"Cannot read {self.record.uri}: expected an open scene, got a closed one. Reopen it.")
+        valid_hw = every_pixel_valid(window.height_px, window.width_px)
+        first = 0
         try:
-            parts = [member.read(window) for member in self._members]
+            for member in self._members:
+                part_chw = out_chw[first : first + member.band_count]
+                if member.dtype == out_chw.dtype:
+                    part_valid_hw = member.read(window, part_chw)[1]
+                else:
+                    part_chw[...], part_valid_hw = member.read(window)
+                valid_hw = both_valid(valid_hw, part_valid_hw)
+                first += member.band_count
         except _GDAL_ERRORS as error:
             reason = _reason(error)
             if _memory_ran_out(error, reason):
@@ -185,13 +221,10 @@ class RasterScene:
             raise DamagedRasterError(
                 f"Cannot decode {self.record.uri} at {window.xyxy}: expected pixels, got {reason}. Replace the damaged file."
             ) from error
-        pixels_chw = parts[0][0] if len(parts) == 1 else np.concatenate([part[0] for part in parts])
-        pixels_chw = pixels_chw.astype(self.record.dtype, copy=False)
-        valid_hw = np.logical_and.reduce([part[1] for part in parts])
         declared = self.record.nodata
         if declared is not None and declared not in self._members[0].dataset.nodatavals:
-            valid_hw &= values_valid(pixels_chw, [declared] * len(pixels_chw))
-        return pixels_chw if bands == tuple(range(len(pixels_chw))) else pixels_chw[list(bands)], valid_hw
+            valid_hw = both_valid(valid_hw, values_valid(out_chw, [declared] * len(out_chw)))
+        return valid_hw
 
     def close(self) -> None:
         """Close the files."""
