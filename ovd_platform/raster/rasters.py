@@ -20,6 +20,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from ovd_platform.errors import DamagedRasterError, HostileRasterError, NotARasterError, OvdError, UnreadableRasterError
 from ovd_platform.raster.acquisition import acquisition_of
+from ovd_platform.raster.blocks import BlockFile
 from ovd_platform.raster.chips import both_valid, every_pixel_valid, padded_chip, values_valid
 from ovd_platform.raster.georeference import place_of
 from ovd_platform.raster.identity import is_local, member_paths
@@ -54,6 +55,7 @@ class _Member:
                 f"Cannot open {path}: expected a band, got none. Give one of its subdatasets: {inside}."
             )
         self.path = path
+        self.blocks = BlockFile.of(dataset)
         alphas = [index for index in dataset.indexes if dataset.colorinterp[index - 1] == ColorInterp.alpha]
         self.alpha = next((index for index in alphas if dataset.count > 1 and self._masks(index)), None)
         self.bands = tuple(index for index in dataset.indexes if index != self.alpha)
@@ -81,6 +83,12 @@ class _Member:
             logger.warning("%s: band %d is declared alpha but holds data; it is read as a band", dataset.name, index)
         return share >= _MASK_SHARE
 
+    def close(self) -> None:
+        """Close the file."""
+        if self.blocks is not None:
+            self.blocks.close()
+        self.dataset.close()
+
     @property
     def band_count(self) -> int:
         """Bands of a chip: three where colours are looked up."""
@@ -104,7 +112,11 @@ class _Member:
         region = RasterioWindow(window.col_px, window.row_px, window.width_px, window.height_px)
         direct = out_chw is not None and self.alpha is None and self.palette_c256 is None
         stored = (*self.bands, self.alpha) if self.alpha is not None else self.bands
-        pixels_chw = self.dataset.read(list(stored), window=region, out=out_chw if direct else None)
+        if direct and out_chw is not None and self.blocks is not None:
+            self.blocks.read_into(window, self.bands, out_chw)
+            pixels_chw = out_chw
+        else:
+            pixels_chw = self.dataset.read(list(stored), window=region, out=out_chw if direct else None)
         alpha_hw = None
         if self.alpha is not None:
             pixels_chw, alpha_hw = pixels_chw[:-1], pixels_chw[-1]
@@ -229,7 +241,7 @@ class RasterScene:
     def close(self) -> None:
         """Close the files."""
         for member in self._members:
-            member.dataset.close()
+            member.close()
         self._members = []
 
     def __enter__(self) -> Self:

@@ -20,33 +20,40 @@ from ovd_platform.raster.scene import Scene
 from ovd_platform.records.chip import Chip
 from ovd_platform.records.window import Window
 
-DEFAULT_BUDGET_BYTES = 48 << 20
+DEFAULT_BUDGET_BYTES = 128 << 20
 _PLAIN_BLOCK = (256, 64)
+_TALL_BLOCK = 1024
 
 
 @dataclass(slots=True)
 class _Strip:
-    """Rows ``top`` to ``bottom`` of columns ``left`` to ``right``, the first rows of a buffer that is used again and again."""
+    """Rows of columns ``left`` to ``right``: row ``origin`` of the scene is the first of a buffer that is used again and again.
+
+    The buffer is taller than one row of windows, so that what overlaps is moved to its top only now and then.
+    """
 
     left: int
     right: int
     pixels_chw: NDArray[Any]
     valid_hw: NDArray[np.bool_] | None = None
-    top: int = 0
+    origin: int = 0
     bottom: int = 0
 
     def advance(self, scene: Scene, top: int, bottom: int) -> None:
         """Hold rows ``top`` to ``bottom``: keep what is held already, read the rest."""
-        kept = max(0, self.bottom - top)
-        if kept:
-            start = top - self.top
-            self.pixels_chw[:, :kept] = self.pixels_chw[:, start : start + kept]
-            if self.valid_hw is not None:
-                self.valid_hw[:kept] = self.valid_hw[start : start + kept]
-        first = max(top, self.bottom) if kept else top
-        if bottom > first:
-            self._read(scene, Window(self.left, first, self.right - self.left, bottom - first), first - top)
-        self.top, self.bottom = top, max(bottom, top + kept)
+        first = max(top, self.bottom)
+        if bottom <= first:
+            return
+        if bottom - self.origin > self.pixels_chw.shape[1] or self.bottom <= top:
+            kept = max(0, self.bottom - top)
+            start = top - self.origin
+            if kept:
+                self.pixels_chw[:, :kept] = self.pixels_chw[:, start : start + kept]
+                if self.valid_hw is not None:
+                    self.valid_hw[:kept] = self.valid_hw[start : start + kept]
+            self.origin = top
+        self._read(scene, Window(self.left, first, self.right - self.left, bottom - first), first - self.origin)
+        self.bottom = bottom
 
     def _read(self, scene: Scene, window: Window, row: int) -> None:
         rows = slice(row, row + window.height_px)
@@ -61,7 +68,7 @@ class _Strip:
 
     def view(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Pixels and validity of a window inside the strip."""
-        rows = slice(window.row_px - self.top, window.bottom_px - self.top)
+        rows = slice(window.row_px - self.origin, window.bottom_px - self.origin)
         cols = slice(window.col_px - self.left, window.right_px - self.left)
         pixels_chw = self.pixels_chw[:, rows, cols]
         if self.valid_hw is None:
@@ -92,9 +99,10 @@ def sweep(scene: Scene, windows: Sequence[Window], *, budget_bytes: int = DEFAUL
         yield index, scene.read(windows[index])
     inside = sorted(set(range(len(windows))) - set(outside), key=lambda i: (windows[i].col_px, windows[i].right_px))
     tallest = max((windows[index].height_px for index in inside), default=0)
-    row_bytes = len(record.bands) * np.dtype(record.dtype).itemsize * (tallest + block[1])
-    for column in _columns(inside, windows, max(1, budget_bytes // max(1, row_bytes))):
-        yield from _walk(scene, windows, column, block)
+    pixel_bytes = len(record.bands) * np.dtype(record.dtype).itemsize
+    column_bytes = pixel_bytes * (tallest + 2 * min(block[1], _TALL_BLOCK))
+    for column in _columns(inside, windows, max(1, budget_bytes // max(1, column_bytes))):
+        yield from _walk(scene, windows, column, block, budget_bytes // pixel_bytes)
 
 
 def _meets(window: Window, size: tuple[int, int]) -> bool:
@@ -114,7 +122,9 @@ def _columns(order: Sequence[int], windows: Sequence[Window], width_px: int) -> 
         yield group
 
 
-def _walk(scene: Scene, windows: Sequence[Window], column: Sequence[int], block: tuple[int, int]) -> Iterator[tuple[int, Chip]]:
+def _walk(
+    scene: Scene, windows: Sequence[Window], column: Sequence[int], block: tuple[int, int], budget_px: int
+) -> Iterator[tuple[int, Chip]]:
     """One column of windows from top to bottom."""
     record = scene.record
     rows: dict[tuple[int, int], list[int]] = {}
@@ -123,12 +133,12 @@ def _walk(scene: Scene, windows: Sequence[Window], column: Sequence[int], block:
     left = max(0, min(windows[index].col_px for index in column) // block[0] * block[0])
     right = min(record.width_px, _up(max(windows[index].right_px for index in column), block[0]))
     spans = [(max(0, top), min(record.height_px, _up(bottom, block[1]))) for top, bottom in rows]
-    height = max(bottom - top // block[1] * block[1] for top, bottom in spans)
+    needed = max(bottom - top // block[1] * block[1] for top, bottom in spans)
+    height = max(needed, min(budget_px // (right - left), record.height_px))
     strip = _Strip(left, right, np.empty((len(record.bands), height, right - left), dtype=record.dtype))
     for (top, bottom), members in zip(spans, rows.values(), strict=True):
-        # Rows above the first wanted one are read only where a block begins above it and nothing is held yet.
-        start = top if strip.bottom > top else top // block[1] * block[1]
-        strip.advance(scene, start, max(bottom, strip.bottom))
+        # Where nothing is held yet, reading begins at the top of a block.
+        strip.advance(scene, top if strip.bottom > top else top // block[1] * block[1], bottom)
         for index in members:
             yield index, padded_chip(record, windows[index], None, lambda window, _: strip.view(window))
 
