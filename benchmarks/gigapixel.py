@@ -5,7 +5,6 @@ Each stage runs in a process of its own that reports its peak; the tiny proposer
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -101,6 +100,7 @@ def _stage(name: str, home: str, scene_id: str) -> list[Outcome]:
     """One stage in this process: prints its facts and the peak of this process and its worker."""
     from ovd_platform.flow import guard, scenes
     from ovd_platform.flow.workspace import Workspace
+    from ovd_platform.raster.guarded import peak_bytes
 
     ws = Workspace.open(home)
     if name == "tiles":
@@ -108,7 +108,7 @@ def _stage(name: str, home: str, scene_id: str) -> list[Outcome]:
         facts = {"tiles": output.metadata["tiles"], "kept": output.metadata["tiles_kept"], "reused": output.reused}
     else:
         facts = _proposals(ws, scene_id)
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    own = peak_bytes() / 2**20
     print(json.dumps({**facts, "peak_mb": round(max(own, guard.worker(ws).peak_bytes / 2**20), 1)}))
     return []
 

@@ -88,7 +88,7 @@ class BlockFile:
         stored = os.pread(self._file, place[1], place[0])
         try:
             decoded = self._decoded(stored, size)
-            block_hwc = decoded[:size].view(self._dtype).reshape(shape)
+            block_hwc: NDArray[Any] = decoded[:size].view(self._dtype).reshape(shape)
         except (RuntimeError, ValueError) as error:
             raise DamagedRasterError(
                 f"Cannot decode block {row}/{col} of {self._path}: expected {size} bytes of pixels, got {error}. "

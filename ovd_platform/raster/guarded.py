@@ -208,12 +208,14 @@ def _limit(memory_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _peak_bytes() -> int:
-    try:
-        import resource
-    except ImportError:
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+def peak_bytes() -> int:
+    """Largest resident set of this process so far; 0 where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        # Not getrusage: its peak is inherited from the process that started this one.
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+    return 0
 
 
 def _serve(memory_bytes: int) -> None:
@@ -223,7 +225,7 @@ def _serve(memory_bytes: int) -> None:
     _limit(memory_bytes)
 
     def say(**answer: Any) -> None:
-        answers.write(json.dumps({**answer, "peak_bytes": _peak_bytes()}) + "\n")
+        answers.write(json.dumps({**answer, "peak_bytes": peak_bytes()}) + "\n")
 
     def report(done: int, total: int, what: str) -> None:
         say(done=done, total=total, what=what)
@@ -237,6 +239,8 @@ def _serve(memory_bytes: int) -> None:
                 raise ValueError(f"expected a function of {_PACKAGE}, got {module}")
             arguments = {**order["arguments"], **({"progress": report} if order["progress"] else {})}
             result = getattr(importlib.import_module(module), name)(**arguments)
+        except BrokenPipeError:  # The parent is gone; so is the reason to go on.
+            return
         except Exception as error:  # Everything goes to the parent, under its name.
             say(error=type(error).__name__, message=str(error))
         else:

@@ -3,7 +3,7 @@
 Belongs here: the JSON of one scene. Does not belong here: what is registered when (flow). The platform's own facts travel in
 ``properties["ovd:entry"]``; everything else is derived from them when the item is written.
 
-Reference: STAC 1.0.0 with the extensions projection 1.1.0, eo 1.1.0, view 1.0.0, sat 1.0.0, sar 1.0.0 and raster 1.1.0.
+Reference: STAC 1.0.0 with the extensions projection 2.0.0, eo 1.1.0, view 1.0.0, sat 1.0.0, sar 1.0.0 and raster 1.1.0.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ STAC_VERSION = "1.0.0"
 ENTRY = "ovd:entry"
 _SCHEMAS = "https://stac-extensions.github.io"
 _EXTENSIONS = {
-    "proj": f"{_SCHEMAS}/projection/v1.1.0/schema.json",
+    "proj": f"{_SCHEMAS}/projection/v2.0.0/schema.json",
     "eo": f"{_SCHEMAS}/eo/v1.1.0/schema.json",
     "view": f"{_SCHEMAS}/view/v1.0.0/schema.json",
     "sat": f"{_SCHEMAS}/sat/v1.0.0/schema.json",
@@ -108,7 +108,7 @@ def _projection(record: SceneRecord) -> dict[str, Any]:
     code = record.crs if record.crs and record.crs.startswith("EPSG:") else None
     affine = record.georeference == "affine"
     return {
-        "proj:epsg": int(code.split(":")[1]) if code and affine else None,
+        "proj:code": code if affine else None,
         "proj:wkt2": record.crs if record.crs and not code and affine else None,
         "proj:transform": [*record.transform] if record.transform and affine else None,
         "proj:shape": [record.height_px, record.width_px],
