@@ -1,9 +1,9 @@
 """Tell a Dagster instance which scenes exist and which versions they have."""
 
-from dagster import AssetKey, AssetObservation, DagsterInstance
+from dagster import AssetKey, AssetObservation, DagsterInstance, MetadataValue
 
 from assets.partitions import set_name
-from ovd_platform.flow.ingest import IngestReport, Progress, ingest
+from ovd_platform.flow.ingest import IngestReport, Progress, ingest, refused_files
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.scene import MODALITIES
 
@@ -15,7 +15,10 @@ def register_and_observe(instance: DagsterInstance, ws: Workspace, progress: Pro
 
     Keys are added before observations are stored: in one tick Dagster would store the events first.
     """
+    before = refused_files(ws)
     report = ingest(ws, progress)
+    if report.refused != before:
+        _show_refused(instance, report.refused)
     for modality in MODALITIES:
         name = set_name("scenes", modality)
         known = set(instance.get_dynamic_partitions(name))
@@ -40,3 +43,11 @@ def register_and_observe(instance: DagsterInstance, ws: Workspace, progress: Pro
                 )
             )
     return report
+
+
+def _show_refused(instance: DagsterInstance, refused: dict[str, str]) -> None:
+    """Put the files that could not be registered, with the name of each error, on the scene assets' pages."""
+    lines = ["| file | why not |", "|---|---|", *(f"| {uri} | {reason} |" for uri, reason in sorted(refused.items()))]
+    for modality in MODALITIES:
+        metadata = {"refused": len(refused), "refused_files": MetadataValue.md("\n".join(lines))}
+        instance.report_runless_asset_event(AssetObservation(AssetKey([modality, "scene"]), metadata=metadata))

@@ -15,6 +15,11 @@ NAMES = {
     "eval-speed": "500,000 detections against pycocotools and faster-coco-eval, report included, memory (about 4 minutes)",
     "report-faults": "injected faults and the number of the report that shows each (seconds)",
     "report": "scenes to report in one command on finished workspaces; the page in a real browser (about 3 minutes)",
+    "rasters": "all awkward rasters of the test data: what was read, what was refused and why (about 2 minutes)",
+    "georeference": "pixels to ground and back on real scenes, against published pairs and GDAL (half a minute)",
+    "gigapixel": "a scene of 50,000 x 100,000 px through tiles and proposals in constant memory, killed and resumed (10 minutes)",
+    "reading": "tile reading, percentiles and normalisation against the bare codec and rasterio (3 minutes)",
+    "reading-peers": "the same tiles by SAHI and supervision: time, memory, what is left of 12 bits (needs the group peers)",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
 }
 

@@ -23,8 +23,17 @@ class TilesConfig(_Section):
 
     core_px: int = Field(512, ge=64, description="Side of a tile's core.")
     halo_px: int = Field(64, ge=0, description="Margin a tile looks at; at least half the largest object.")
+    halo_m: float | None = Field(None, ge=0, description="The same in metres, for scenes whose pixel size is known.")
+    largest_object_m: float | None = Field(None, gt=0, description="Longest object; the halo is at least half of it.")
     min_valid_fraction: float = Field(0.02, ge=0, le=1, description="Tiles with less valid area are skipped.")
     min_edge_density: float = Field(0.0005, ge=0, le=1, description="Tiles with fewer edges are skipped as blank.")
+
+
+class GuardConfig(_Section):
+    """Limits of the process that reads files nobody has read before."""
+
+    memory_mb: int = Field(4096, ge=1024, description="Address space; a file that wants more is refused.")
+    stall_s: float = Field(120.0, gt=0, description="Seconds without progress after which reading a file is given up.")
 
 
 class LearnConfig(_Section):
@@ -137,6 +146,7 @@ class OvdConfig(_Section):
     rendered: bool = False
     seed: int = 0
     version_mode: Literal["sha256", "sampled"] = "sha256"
+    guard: GuardConfig = Field(default_factory=GuardConfig)
     tiles: TilesConfig = Field(default_factory=TilesConfig)
     learn: LearnConfig = Field(default_factory=LearnConfig)
     propose: ProposeConfig = Field(default_factory=ProposeConfig)

@@ -30,6 +30,18 @@ class UnreadableRasterError(DataError):
     """A raster cannot be opened or decoded."""
 
 
+class NotARasterError(UnreadableRasterError):
+    """A file is of no raster format the platform opens: text, vectors, an unknown container."""
+
+
+class DamagedRasterError(UnreadableRasterError):
+    """A raster is cut off or broken: its header or some of its pixels cannot be decoded."""
+
+
+class HostileRasterError(UnreadableRasterError):
+    """Reading a raster crashed, hung or wanted more memory than it may have; the guarded worker was stopped."""
+
+
 class UnreadableDocumentError(DataError):
     """A document cannot be opened or parsed."""
 

@@ -160,7 +160,7 @@ def archive_scene(
     try:
         entries = _write_tiles(scene, tiles, reasons, draft / DATA_NAME, policy, progress)
         data_bytes = entries[-1].offset + entries[-1].pixel_bytes + entries[-1].mask_bytes
-        index = ArchiveIndex(record, tuple(entries), policy.to_dict(), scene.ground_control, data_bytes)
+        index = ArchiveIndex(record, tuple(entries), policy.to_dict(), data_bytes)
         with (draft / INDEX_NAME).open("w", encoding="utf-8") as stream:
             json.dump(index.to_dict(), stream, indent=None, separators=(",", ":"))
             stream.flush()

@@ -204,6 +204,9 @@ def status(home: Home = _HERE, as_json: Annotated[bool, typer.Option("--json", h
         for asset, values in row["assets"].items():
             table.add_row(asset, str(values["partitions"]), values["version"], values["made_utc"])
         console.print(table)
+        for asset, values in row["assets"].items():
+            for partition, reason in values["failed"].items():
+                errors.print(f"failed {modality}/{asset}[{partition}]: {reason}", highlight=False)
     for uri, reason in facts["refused"].items():
         errors.print(f"refused {uri}: {reason}", highlight=False)
 

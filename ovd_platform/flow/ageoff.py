@@ -7,7 +7,6 @@ from ovd_platform.errors import OvdError
 from ovd_platform.flow.stage import current_or_none
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.scene import MODALITIES, SceneRecord
-from ovd_platform.stores.home import write_json
 
 
 def due_scenes(ws: Workspace, older_than_days: float) -> list[SceneRecord]:
@@ -65,11 +64,11 @@ def age_off_scene(ws: Workspace, record: SceneRecord, *, dry_run: bool = True) -
     entry = ws.scene_entry(record.modality, record.scene_id)
     if not dry_run:
         # Named before anything is deleted: whatever dies in between, the scene stays readable from its archive.
-        write_json(ws.scene_path(record.modality, record.scene_id), {**entry, "archive": str(path)})
+        ws.write_scene_entry({**entry, "archive": str(path)})
     report = age_off(record.uri, path, dry_run=dry_run)
     size = f"{report.freed_bytes / 1e6:.1f} MB"
     if dry_run:
         return f"would delete {record.uri} ({size}); archive {path} verified"
-    write_json(ws.scene_path(record.modality, record.scene_id), {**entry, "state": "aged_off", "archive": str(path)})
+    ws.write_scene_entry({**entry, "state": "aged_off", "archive": str(path)})
     VectorTables(ws.home.tables).mark_uri(record.scene_id, str(path))
     return f"deleted {record.uri} ({size}); readable and searchable from {path}"

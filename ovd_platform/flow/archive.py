@@ -1,14 +1,19 @@
 """Codec policy and archive: what must stay exact, what may be lossy, and the proof that the archive decodes."""
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from ovd_platform.errors import StaleError
 from ovd_platform.flow.labels import load_annotations_of
 from ovd_platform.flow.scenes import load_proposals, load_tiles, open_registered
-from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, current_or_none, version_of
+from ovd_platform.flow.stage import Built, Inputs, Output, Stage, Task, current, current_or_none, version_of
 from ovd_platform.flow.workspace import Workspace
+from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.window import Window
 from ovd_platform.stores.home import content_hash, read_json, write_json
+
+if TYPE_CHECKING:
+    from ovd_platform.archive.policy import CodecPolicy
 
 _SAMPLED_SCENES = 4
 _PROTECTED_OBJECTNESS = 0.1
@@ -41,7 +46,8 @@ def _build_policy(task: Task) -> Built:
             continue
         with open_registered(ws, modality, record.scene_id) as scene:
             path = task.folder / "sample.ovdx"
-            result = archive_scene(scene, load_tiles(ws, modality, record.scene_id), [], path, policy)
+            seen = with_observed_bits(policy, record, current(ws, modality, "tiles", record.scene_id))
+            result = archive_scene(scene, load_tiles(ws, modality, record.scene_id), [], path, seen)
             report = verify_archive(scene, path)
         measured.append(
             {
@@ -92,6 +98,7 @@ def _build_archive(task: Task) -> Built:
     policy = CodecPolicy.from_dict(read_json(current(ws, modality, "codec_policy").folder / "policy.json"))
     with open_registered(ws, modality, scene_id) as scene:
         path = task.folder / f"{scene_id}.ovdx"
+        policy = with_observed_bits(policy, scene.record, current(ws, modality, "tiles", scene_id))
         result = archive_scene(
             scene, load_tiles(ws, modality, scene_id), protected_windows(ws, modality, scene_id), path, policy
         )
@@ -109,7 +116,16 @@ def _build_archive(task: Task) -> Built:
     )
 
 
-ARCHIVE = Stage("archive", "1", _archive_inputs, _build_archive)
+ARCHIVE = Stage("archive", "2", _archive_inputs, _build_archive)
+
+
+def with_observed_bits(policy: "CodecPolicy", record: SceneRecord, tiles: Output) -> "CodecPolicy":
+    """The policy with the bits the tiling pass found, for a scene that does not declare its own.
+
+    A lossy 12-bit picture in an undeclared 16-bit container would lose several dB.
+    """
+    observed = int(tiles.metadata.get("bits_observed", 0))
+    return policy if record.bits_declared or not observed else replace(policy, bits=observed)
 
 
 def protected_windows(ws: Workspace, modality: str, scene_id: str) -> list[Window]:

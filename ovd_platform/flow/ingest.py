@@ -10,6 +10,7 @@ from typing import Any
 from ovd_platform.errors import OvdError
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.scene import SceneRecord
+from ovd_platform.stores.catalogue import read_entry
 from ovd_platform.stores.home import read_json, write_json
 
 logger = logging.getLogger(__name__)
@@ -37,18 +38,19 @@ class IngestReport:
 def ingest(ws: Workspace, progress: Progress | None = None) -> IngestReport:
     """Register every scene file the configuration names.
 
-    A file that cannot be read is recorded with its reason in ``catalog/refused.json`` and the rest goes on. A file whose size and
-    time of change are as registered is not read again. Scenes whose file is gone stay registered (age-off removes originals).
+    Files are read in a guarded process. One that cannot be read is recorded with the name of its error and the reason in
+    ``catalog/refused.json`` and the rest goes on. A file whose size and time of change are as they were, registered or refused, is
+    not read again. Scenes whose file is gone stay registered (age-off removes originals).
 
     Returns:
         The report; it is also kept as ``catalog/ingest.json``.
     """
     from ovd_platform.raster.identity import scene_slug
 
-    known = _known_by_uri(ws)
+    known, refused_before = _known_by_uri(ws), _refusals(ws)
     taken = {entry["record"]["scene_id"] for entry in known.values()}
     new, changed, unchanged = [], [], []
-    refused: dict[str, str] = {}
+    refused: dict[str, dict[str, Any]] = {}
     files = ws.imagery_files()
     for done, uri in enumerate(files):
         if progress:
@@ -58,12 +60,15 @@ def ingest(ws: Workspace, progress: Progress | None = None) -> IngestReport:
         if entry is not None and entry["stamp"] == stamp:
             unchanged.append((entry["record"]["modality"], entry["record"]["scene_id"]))
             continue
+        if entry is None and refused_before.get(uri, {}).get("stamp") == stamp:
+            refused[uri] = refused_before[uri]
+            continue
         scene_id = entry["record"]["scene_id"] if entry else scene_slug(uri, taken)
         generation = entry["generation"] if entry else 0
         try:
             record = _read(ws, uri, scene_id, generation)
         except OvdError as error:
-            refused[uri] = f"{type(error).__name__}: {error}"
+            refused[uri] = {"error": type(error).__name__, "reason": str(error), "stamp": stamp}
             logger.warning("refused %s: %s", uri, error)
             continue
         taken.add(scene_id)
@@ -76,44 +81,55 @@ def ingest(ws: Workspace, progress: Progress | None = None) -> IngestReport:
             changed.append(name)
         _write(ws, record, stamp, generation)
     write_json(ws.home.catalog / "refused.json", refused)
-    return IngestReport(tuple(new), tuple(changed), tuple(unchanged), refused)
+    return IngestReport(tuple(new), tuple(changed), tuple(unchanged), refused_files(ws))
 
 
 def refused_files(ws: Workspace) -> dict[str, str]:
-    """Reason by file for what the last ingest could not register."""
+    """``Error: reason`` by file for what the last ingest could not register."""
+    return {uri: f"{facts['error']}: {facts['reason']}" for uri, facts in _refusals(ws).items()}
+
+
+def _refusals(ws: Workspace) -> dict[str, dict[str, Any]]:
     path = ws.home.catalog / "refused.json"
-    return dict(read_json(path)) if path.is_file() else {}
+    found = read_json(path) if path.is_file() else {}
+    # Older workspaces kept the text alone; such a file is read again.
+    return {uri: facts for uri, facts in found.items() if isinstance(facts, dict)}
 
 
 def _read(ws: Workspace, uri: str, scene_id: str, generation: int) -> SceneRecord:
-    from ovd_platform.raster.scene import read_scene_record
+    from ovd_platform.flow.guard import worker
 
-    return read_scene_record(uri, scene_id=scene_id, mode=ws.config.version_mode, generation=generation)
+    record = worker(ws).call(
+        "ovd_platform.raster.admission:admit",
+        about=uri,
+        uri=uri,
+        scene_id=scene_id,
+        mode=ws.config.version_mode,
+        generation=generation,
+    )
+    return SceneRecord.from_dict(record)
 
 
 def _known_by_uri(ws: Workspace) -> dict[str, dict[str, Any]]:
-    return {
-        entry["source_uri"]: entry
-        for path in sorted(ws.home.catalog.glob("*/*.json"))
-        for entry in [read_json(path)]
-    }  # fmt: skip
+    entries = [read_entry(path) for path in sorted(ws.home.catalog.glob("*/*.json"))]
+    return {entry["source_uri"]: entry for entry in entries}
 
 
 def _stamp(uri: str) -> list[list[float]]:
     """Size and time of change of every file behind a scene; enough to notice an edit without reading it."""
+    from ovd_platform.raster.identity import side_files
+
     stamps = []
     for part in uri.split("|"):
-        path = Path(part)
-        for file in (path, path.with_name(f"{path.stem}.ovd.json")):
-            if file.is_file():
+        for file in (Path(part), *side_files(part)):
+            if file.exists():
                 facts = file.stat()
                 stamps.append([facts.st_size, facts.st_mtime])
     return stamps
 
 
 def _write(ws: Workspace, record: SceneRecord, stamp: list[list[float]], generation: int) -> None:
-    write_json(
-        ws.scene_path(record.modality, record.scene_id),
+    ws.write_scene_entry(
         {
             "record": record.to_dict(),
             "source_uri": record.uri,
@@ -122,5 +138,5 @@ def _write(ws: Workspace, record: SceneRecord, stamp: list[list[float]], generat
             "state": "live",
             "archive": None,
             "registered_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
+        }
     )

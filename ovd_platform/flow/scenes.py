@@ -4,12 +4,13 @@ Each function here reads what upstream stages stored, calls one library stage an
 """
 
 import json
-from dataclasses import asdict
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ovd_platform.config import TilesConfig
 from ovd_platform.errors import StaleError
 from ovd_platform.flow import models
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, version_of
@@ -17,8 +18,7 @@ from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.proposal import ProposalSet
 from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.tile import TileRecord
-from ovd_platform.records.window import Window
-from ovd_platform.stores.home import content_hash, read_json, write_json
+from ovd_platform.stores.home import content_hash
 
 if TYPE_CHECKING:
     from ovd_platform.raster.radiometry import InstrumentProfile
@@ -31,10 +31,20 @@ def open_registered(ws: Workspace, modality: str, scene_id: str) -> "Scene":
     from ovd_platform.raster.scene import open_scene
 
     entry = ws.scene_entry(modality, scene_id)
-    uri = entry["record"]["uri"]
-    if entry["archive"] and not all(Path(part).exists() for part in uri.split("|")):
-        uri = entry["archive"]
-    return open_scene(uri, scene_id=scene_id, version=entry["record"]["version"])
+    return open_scene(_readable_uri(entry), scene_id=scene_id, version=entry["record"]["version"])
+
+
+def _readable_uri(entry: dict[str, Any]) -> str:
+    """Where the pixels of a catalogue entry are read: the tiled copy if one was made, the original, else the archive."""
+    uri = str(entry["record"]["uri"])
+    gone = not all(part.startswith("/vsi") or Path(part).exists() for part in uri.split("|"))
+    if entry["archive"] and gone:
+        return str(entry["archive"])
+    copy = entry.get("tiled_copy")
+    return str(copy) if copy and Path(copy).exists() else uri
+
+
+logger = logging.getLogger(__name__)
 
 
 # --- tiles -------------------------------------------------------------------------------------------------------------------
@@ -45,60 +55,52 @@ def _tiles_inputs(ws: Workspace, modality: str, scene_id: str) -> Inputs:
 
 
 def _build_tiles(task: Task) -> Built:
-    import cv2
+    from ovd_platform.flow.guard import worker
 
-    from ovd_platform.tiles.scan import scan_scene
-
-    settings = task.ws.config.tiles
-    with open_registered(task.ws, task.modality, task.partition) as scene:
-        scan = scan_scene(
-            scene,
-            core_px=settings.core_px,
-            halo_px=settings.halo_px,
-            min_valid_fraction=settings.min_valid_fraction,
-            min_edge_density=settings.min_edge_density,
-        )
-        record = scene.record
-    write_json(task.folder / "tiles.json", [asdict(tile) for tile in scan.tiles])
-    write_json(task.folder / "profile.json", scan.profile.to_dict())
-    thumbnail = np.asarray(scan.thumbnail_hwc)
-    cv2.imwrite(str(task.folder / "thumbnail.jpg"), thumbnail[..., ::-1])
-    kept = sum(tile.kept for tile in scan.tiles)
-    return Built(
-        {
-            "tiles": len(scan.tiles),
-            "tiles_kept": kept,
-            "screened_out": len(scan.tiles) - kept,
-            "megapixels": round(record.area_mpx, 3),
-            "bands": len(record.bands),
-            "bits": record.bits_effective or 0,
-            "instrument": record.instrument,
-            "rendered": record.rendered,
-        }
+    ws, settings = task.ws, task.ws.config.tiles
+    entry = ws.scene_entry(task.modality, task.partition)
+    facts = worker(ws).call(
+        "ovd_platform.tiles.scan_files:scan_to_folder",
+        about=entry["record"]["uri"],
+        progress=lambda done, total, what: logger.debug("%s: %d of %d", what, done, total),
+        uri=_readable_uri(entry),
+        scene_id=task.partition,
+        version=entry["record"]["version"],
+        folder=str(task.folder),
+        settings=_scan_settings(settings, entry["record"]["gsd_m"]),
     )
+    return Built(dict(facts))
 
 
-TILES = Stage("tiles", "1", _tiles_inputs, _build_tiles)
+def _scan_settings(settings: TilesConfig, gsd_m: float | None) -> dict[str, Any]:
+    from ovd_platform.tiles.plan import halo_px_for
+
+    values = settings.model_dump(include={"core_px", "min_valid_fraction", "min_edge_density"})
+    halo = halo_px_for(
+        gsd_m,
+        halo_px=settings.halo_px,
+        halo_m=settings.halo_m,
+        largest_object_m=settings.largest_object_m,
+        core_px=settings.core_px,
+    )
+    return {**values, "halo_px": halo}
+
+
+TILES = Stage("tiles", "2", _tiles_inputs, _build_tiles)
 
 
 def load_tiles(ws: Workspace, modality: str, scene_id: str) -> list[TileRecord]:
     """Tiles of a scene, kept and screened out."""
-    rows = read_json(current(ws, modality, "tiles", scene_id).folder / "tiles.json")
-    return [_tile_from_dict(row) for row in rows]
+    from ovd_platform.tiles import scan_files
+
+    return scan_files.load_tiles(current(ws, modality, "tiles", scene_id).folder)
 
 
 def load_profile(ws: Workspace, modality: str, scene_id: str) -> "InstrumentProfile":
     """Normalisation profile of a scene: exact percentiles of its own histogram."""
-    from ovd_platform.raster.radiometry import InstrumentProfile
+    from ovd_platform.tiles import scan_files
 
-    return InstrumentProfile.from_dict(read_json(current(ws, modality, "tiles", scene_id).folder / "profile.json"))
-
-
-def _tile_from_dict(row: dict[str, Any]) -> TileRecord:
-    values = dict(row)
-    values["core"] = Window(**values["core"])
-    values["footprint_lonlat"] = tuple(tuple(point) for point in values["footprint_lonlat"])
-    return TileRecord(**values)
+    return scan_files.load_profile(current(ws, modality, "tiles", scene_id).folder)
 
 
 # --- proposals ---------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ovd_platform.errors import StaleError
+from ovd_platform.errors import OvdError, StaleError
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.stores.home import content_hash, read_json, write_json
 
@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 Inputs = Mapping[str, str]
 _DONE = "stage.json"
+_FAILED = ".failed"
 _KEPT_OUTPUTS = 2
 
 
@@ -159,6 +160,7 @@ class Stage:
         if not reused:
             working = parent / f".{key}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
             working.mkdir(parents=True)
+            failure = _failure_path(ws, modality, self.name, partition)
             try:
                 started = time.monotonic()
                 built = self.build(Task(ws, modality, partition, working, inputs, run_id))
@@ -171,6 +173,11 @@ class Stage:
                 if folder.exists():
                     shutil.rmtree(folder)
                 working.replace(folder)
+            except OvdError as error:
+                write_json(failure, {"key": key, "error": type(error).__name__, "message": str(error), "run_id": run_id})
+                raise
+            else:
+                failure.unlink(missing_ok=True)
             finally:
                 shutil.rmtree(working, ignore_errors=True)
         output = _load(folder, reused=reused)
@@ -212,6 +219,15 @@ def version_of(ws: Workspace, modality: str, stage: str, partition: str = "all",
     return current(ws, modality, stage, partition).version
 
 
+def failures_of(ws: Workspace, modality: str, stage: str) -> dict[str, str]:
+    """``Error: message`` by partition for what failed when it was last tried."""
+    found = {}
+    for path in sorted(ws.home.stage(modality, stage).glob(f"*{_FAILED}")):
+        record = read_json(path)
+        found[path.name.removesuffix(_FAILED)] = f"{record['error']}: {record['message']}"
+    return found
+
+
 def partitions_of(ws: Workspace, modality: str, stage: str) -> list[str]:
     """Partitions of a stage that have an output."""
     return sorted(path.name.removesuffix(".json") for path in ws.home.stage(modality, stage).glob("*.json"))
@@ -219,6 +235,10 @@ def partitions_of(ws: Workspace, modality: str, stage: str) -> list[str]:
 
 def _pointer(ws: Workspace, modality: str, stage: str, partition: str) -> Path:
     return ws.home.stage(modality, stage) / f"{partition}.json"
+
+
+def _failure_path(ws: Workspace, modality: str, stage: str, partition: str) -> Path:
+    return ws.home.stage(modality, stage) / f"{partition}{_FAILED}"
 
 
 def _load(folder: Path, *, reused: bool) -> Output:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ovd_platform.flow.ingest import refused_files
-from ovd_platform.flow.stage import current_or_none, partitions_of
+from ovd_platform.flow.stage import current_or_none, failures_of, partitions_of
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.scene import MODALITIES
 
@@ -32,6 +32,7 @@ def workspace_status(ws: Workspace) -> dict[str, Any]:
                 "partitions": len(partitions),
                 "version": newest.version if newest else "",
                 "made_utc": newest.made_utc if newest else "",
+                "failed": failures_of(ws, modality, stage),
             }
         release = current_or_none(ws, modality, "release")
         states: dict[str, int] = {}

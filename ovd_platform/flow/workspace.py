@@ -9,10 +9,27 @@ from typing import Any
 from ovd_platform.config import OvdConfig
 from ovd_platform.errors import StaleError
 from ovd_platform.records.scene import SceneRecord
-from ovd_platform.stores.home import Home, read_json
+from ovd_platform.stores.catalogue import read_entry, write_entry
+from ovd_platform.stores.home import Home
 
 RASTER_SUFFIXES = frozenset(
-    {".tif", ".tiff", ".jp2", ".j2k", ".ntf", ".nitf", ".jpg", ".jpeg", ".png", ".img", ".vrt", ".npy", ".ovdx"}
+    {
+        ".tif",
+        ".tiff",
+        ".jp2",
+        ".j2k",
+        ".ntf",
+        ".nitf",
+        ".nsf",
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".img",
+        ".vrt",
+        ".nc",
+        ".npy",
+        ".ovdx",
+    }
 )
 
 
@@ -54,7 +71,7 @@ class Workspace:
     def scenes(self, modality: str) -> list[SceneRecord]:
         """Registered scenes of a modality, sorted by id."""
         folder = self.home.catalog / modality
-        return [SceneRecord.from_dict(read_json(path)["record"]) for path in sorted(folder.glob("*.json"))]
+        return [SceneRecord.from_dict(read_entry(path)["record"]) for path in sorted(folder.glob("*.json"))]
 
     def scene(self, modality: str, scene_id: str) -> SceneRecord:
         """One registered scene.
@@ -69,8 +86,11 @@ class Workspace:
         path = self.scene_path(modality, scene_id)
         if not path.is_file():
             raise StaleError(f"Cannot find scene {scene_id}: expected it in the catalogue of {modality}. Run `ovd ingest`.")
-        entry: dict[str, Any] = read_json(path)
-        return entry
+        return read_entry(path)
+
+    def write_scene_entry(self, entry: dict[str, Any]) -> None:
+        """Write a catalogue entry under the modality and id of its record; the file is a STAC item."""
+        write_entry(self.scene_path(entry["record"]["modality"], entry["record"]["scene_id"]), entry)
 
     def scene_path(self, modality: str, scene_id: str) -> Path:
         """File of a scene's catalogue entry."""

@@ -1,136 +1,87 @@
-"""Where pixels lie on Earth: pixel <-> lon/lat, rings, areas, the antimeridian.
+"""Areas of pixels on Earth: rings, the antimeridian, the poles, the edge of the visible disc.
 
-Belongs here: geographic coordinates of a `SceneRecord`'s pixels. Does not belong here: reading GCPs and RPCs; raster fits an
-affine to those when it makes the record, so that everything downstream sees one kind of transform.
+Belongs here: rings of a `SceneRecord`'s pixels. Does not belong here: single points (`place`, offered here as well).
 
-Output is always (lon, lat) in degrees on OGC:CRS84, longitudes in [-180, 180].
+Rings are (lon, lat) in degrees on OGC:CRS84, longitudes in [-180, 180]. A ring around a pole runs along its parallel from -180 to 180
+and closes over the pole, as GeoJSON (RFC 7946) readers expect.
 """
 
-from functools import lru_cache
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from pyproj import CRS, Geod, Transformer
-from pyproj.exceptions import CRSError, ProjError
+from numpy.typing import NDArray
 
-from ovd_platform.errors import InputError
-from ovd_platform.geometry.affine import Transform, crs_to_pixel, pixel_to_crs, points_n2
+from ovd_platform.geometry.place import (
+    GEOD,
+    crs_to_lonlat,
+    gsd_m,
+    has_lonlat,
+    is_terrestrial,
+    lonlat_to_pixel,
+    pixel_to_lonlat,
+)
 from ovd_platform.records.scene import SceneRecord
+
+__all__ = [
+    "Box",
+    "Ring",
+    "area_km2",
+    "box_footprint",
+    "crs_to_lonlat",
+    "gsd_m",
+    "has_lonlat",
+    "is_terrestrial",
+    "lonlat_to_pixel",
+    "pixel_to_lonlat",
+    "scene_footprint",
+    "split_antimeridian",
+]
 
 Ring = tuple[tuple[float, float], ...]
 Box = tuple[float, float, float, float]
 
-_GEOD = Geod(ellps="WGS84")
-_EARTH_RADIUS_M = (6.3e6, 6.4e6)
+_NEAR_POLE_DEG = 80.0
+_EDGE_POINTS = 8
+_HALVINGS = 30
 
 
-@lru_cache(maxsize=64)
-def _transformers(crs: str) -> tuple[Transformer, Transformer]:
-    source, target = CRS.from_user_input(crs), CRS.from_user_input("OGC:CRS84")
-    return Transformer.from_crs(source, target, always_xy=True), Transformer.from_crs(target, source, always_xy=True)
-
-
-@lru_cache(maxsize=64)
-def is_terrestrial(crs: str) -> bool:
-    """Whether a CRS is tied to the Earth: local and engineering systems and other planets are not.
-
-    Args:
-        crs: Authority string or WKT.
-    """
-    try:
-        parsed = CRS.from_user_input(crs)
-        ellipsoid = parsed.ellipsoid
-        if ellipsoid is None or not _EARTH_RADIUS_M[0] < ellipsoid.semi_major_metre < _EARTH_RADIUS_M[1]:
-            return False
-        _transformers(crs)
-    except (CRSError, ProjError):
-        return False
-    return True
-
-
-def has_lonlat(record: SceneRecord) -> bool:
-    """Whether pixels of the scene have a place on Earth."""
-    return record.crs is not None and record.transform is not None and is_terrestrial(record.crs)
-
-
-def _georeference(record: SceneRecord) -> tuple[str, Transform]:
-    if record.crs is None or record.transform is None or not is_terrestrial(record.crs):
-        raise InputError(
-            f"Cannot place pixels of {record.scene_id} on Earth: expected a terrestrial CRS and a transform, got crs "
-            f"{record.crs!r} and transform {record.transform}. Work in pixels, or add a georeference and ingest again."
-        )
-    return record.crs, record.transform
-
-
-def crs_to_lonlat(crs: str, crs_n2: ArrayLike) -> NDArray[np.float64]:
-    """Coordinates of a CRS as lon, lat.
-
-    Args:
-        crs: Authority string or WKT.
-        crs_n2: Shape (N, 2), x (east or lon) first.
-
-    Returns:
-        New array, shape (N, 2), degrees, longitudes in [-180, 180]; inf where the projection is undefined.
-    """
-    points = points_n2(crs_n2)
-    lon, lat = _transformers(crs)[0].transform(points[:, 0], points[:, 1])
-    lon = np.asarray(lon, dtype=np.float64)
-    outside = np.isfinite(lon) & (np.abs(lon) > 180.0)
-    lon[outside] = (lon[outside] + 180.0) % 360.0 - 180.0
-    return np.stack([lon, np.asarray(lat, dtype=np.float64)], axis=1)
-
-
-def pixel_to_lonlat(record: SceneRecord, xy_n2: ArrayLike) -> NDArray[np.float64]:
-    """Pixel coordinates to degrees.
-
-    Args:
-        record: Scene with a terrestrial CRS. For GCP and RPC scenes its affine is a fit: expect metres to tens of metres.
-        xy_n2: Shape (N, 2), (col, row); (0, 0) is the outer corner of the top-left pixel.
-
-    Returns:
-        New array, shape (N, 2), (lon, lat) degrees.
-
-    Raises:
-        InputError: If the scene has no georeference.
-    """
-    crs, transform = _georeference(record)
-    return crs_to_lonlat(crs, pixel_to_crs(transform, xy_n2))
-
-
-def lonlat_to_pixel(record: SceneRecord, lonlat_n2: ArrayLike) -> NDArray[np.float64]:
-    """Inverse of `pixel_to_lonlat`.
-
-    Args:
-        record: Scene with a terrestrial CRS.
-        lonlat_n2: Shape (N, 2), (lon, lat) degrees.
-
-    Returns:
-        New array, shape (N, 2), pixel coordinates; may lie outside of the scene.
-
-    Raises:
-        InputError: If the scene has no georeference.
-    """
-    crs, transform = _georeference(record)
-    points = points_n2(lonlat_n2)
-    x, y = _transformers(crs)[1].transform(points[:, 0], points[:, 1])
-    x = np.asarray(x, dtype=np.float64)
-    if CRS.from_user_input(crs).is_geographic:
-        # A geographic scene may count 175 .. 185 or -185 .. -175: take the turn nearest to its middle.
-        middle = pixel_to_crs(transform, [[record.width_px / 2, record.height_px / 2]])[0, 0]
-        x = x + 360.0 * np.round((middle - x) / 360.0)
-    return crs_to_pixel(transform, np.stack([x, np.asarray(y, dtype=np.float64)], axis=1))
-
-
-def _closed_ring(record: SceneRecord, corners_xy: NDArray[np.float64]) -> Ring:
-    lonlat = pixel_to_lonlat(record, corners_xy)
-    if not np.isfinite(lonlat).all():
-        return ()
-    unwrapped = _unwrapped(lonlat)
+def _closed_ring(lonlat_n2: NDArray[np.float64]) -> Ring:
+    """Counter-clockwise closed ring; around a pole where the points go once around the globe."""
+    unwrapped = _unwrapped(lonlat_n2)
+    turns = _turns(lonlat_n2)
+    if abs(turns) > 180.0:
+        return _polar_ring(lonlat_n2, eastward=turns > 0)
     x, y = unwrapped[:, 0], unwrapped[:, 1]
     if float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) < 0:
-        lonlat = lonlat[::-1]
-    points = [(float(lon), float(lat)) for lon, lat in lonlat]
+        lonlat_n2 = lonlat_n2[::-1]
+    points = [(float(lon), float(lat)) for lon, lat in lonlat_n2]
     return (*points, points[0])
+
+
+def _polar_ring(lonlat_n2: NDArray[np.float64], eastward: bool) -> Ring:
+    """Ring of points that encircle a pole: cut at the antimeridian, closed over the pole."""
+    points = lonlat_n2 if eastward else lonlat_n2[::-1]
+    points = np.roll(points, -int(np.argmin(points[:, 0])), axis=0)
+    first, last = points[0], points[-1]
+    gap = (first[0] + 360.0) - last[0]
+    crossing = float(last[1] + (first[1] - last[1]) * ((180.0 - last[0]) / gap)) if gap > 0 else float(first[1])
+    parallel = [(-180.0, crossing), *((float(lon), float(lat)) for lon, lat in points), (180.0, crossing)]
+    pole = 90.0 if float(points[:, 1].mean()) > 0 else -90.0
+    ring = [*parallel, (180.0, pole), (-180.0, pole), (-180.0, crossing)]
+    # Eastward along the parallel and back over the north pole is counter-clockwise on the map; over the south pole it is not.
+    return tuple(ring) if pole > 0 else tuple(ring[::-1])
+
+
+def _visible_ring(record: SceneRecord, edge_xy: NDArray[np.float64], centre_xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points of a box's edge, pulled towards the centre until they look at the Earth; empty if the centre does not."""
+    if not np.isfinite(pixel_to_lonlat(record, [centre_xy])).all():
+        return np.zeros((0, 2))
+    inside, outside = np.zeros(len(edge_xy)), np.ones(len(edge_xy))
+    sees = np.isfinite(pixel_to_lonlat(record, edge_xy)).all(axis=1)
+    for _ in range(_HALVINGS):
+        middle = (inside + outside) / 2
+        seen = np.isfinite(pixel_to_lonlat(record, centre_xy + middle[:, None] * (edge_xy - centre_xy))).all(axis=1)
+        inside, outside = np.where(seen, middle, inside), np.where(seen, outside, middle)
+    reach = np.where(sees, 1.0, inside)
+    return pixel_to_lonlat(record, centre_xy + reach[:, None] * (edge_xy - centre_xy))
 
 
 def box_footprint(record: SceneRecord, box: Box, points_per_edge: int = 1) -> Ring:
@@ -143,15 +94,36 @@ def box_footprint(record: SceneRecord, box: Box, points_per_edge: int = 1) -> Ri
 
     Returns:
         Closed counter-clockwise ring of (lon, lat) degrees (first point repeated at the end); empty without georeference. A
-        ring that crosses the antimeridian jumps by about 360 degrees: see `split_antimeridian`.
+        ring that crosses the antimeridian jumps by about 360 degrees: see `split_antimeridian`. A ring around a pole goes from
+        -180 to 180 and over the pole. Where corners do not look at the Earth (full-disc scenes), the visible edge.
     """
     if not has_lonlat(record):
         return ()
+    edge_xy = _edge_points(box, points_per_edge)
+    lonlat = pixel_to_lonlat(record, edge_xy)
+    if not np.isfinite(lonlat).all():
+        centre_xy = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
+        lonlat = _visible_ring(record, _edge_points(box, max(points_per_edge, _EDGE_POINTS)), centre_xy)
+        return _closed_ring(lonlat) if len(lonlat) else ()
+    if points_per_edge < _EDGE_POINTS and np.abs(lonlat[:, 1]).max() > _NEAR_POLE_DEG:
+        # Corners alone cannot tell on which side of a pole an edge passes.
+        dense = pixel_to_lonlat(record, _edge_points(box, _EDGE_POINTS))
+        if abs(_turns(dense)) > 180.0:
+            return _closed_ring(dense)
+    return _closed_ring(lonlat)
+
+
+def _edge_points(box: Box, points_per_edge: int) -> NDArray[np.float64]:
     x0, y0, x1, y1 = box
     corners = np.array([[x0, y0], [x0, y1], [x1, y1], [x1, y0], [x0, y0]], dtype=np.float64)
     steps = np.arange(points_per_edge, dtype=np.float64)[:, None] / points_per_edge
-    edges = [corners[i] + steps * (corners[i + 1] - corners[i]) for i in range(4)]
-    return _closed_ring(record, np.concatenate(edges))
+    return np.concatenate([corners[i] + steps * (corners[i + 1] - corners[i]) for i in range(4)])
+
+
+def _turns(lonlat_n2: NDArray[np.float64]) -> float:
+    """Degrees of longitude a ring of points goes through; about 360 around a pole, else 0."""
+    steps = np.diff(np.append(lonlat_n2[:, 0], lonlat_n2[0, 0]))
+    return float(np.sum((steps + 180.0) % 360.0 - 180.0))
 
 
 def scene_footprint(record: SceneRecord) -> Ring:
@@ -160,7 +132,12 @@ def scene_footprint(record: SceneRecord) -> Ring:
 
 
 def _unwrapped(lonlat_n2: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Longitudes without jumps; the step over a pole, where all meridians meet, is none."""
     unwrapped = lonlat_n2.copy()
+    at_pole = np.abs(lonlat_n2[:, 1]) == 90.0
+    over_pole = at_pole & np.roll(at_pole, -1) & (np.abs(np.roll(lonlat_n2[:, 0], -1) - lonlat_n2[:, 0]) == 360.0)
+    if over_pole.any():
+        return unwrapped
     unwrapped[:, 0] = np.rad2deg(np.unwrap(np.deg2rad(lonlat_n2[:, 0])))
     return unwrapped
 
@@ -172,7 +149,7 @@ def area_km2(ring: Ring) -> float:
     """
     if len(ring) < 3:
         return 0.0
-    square_m = _GEOD.polygon_area_perimeter([lon for lon, _ in ring], [lat for _, lat in ring])[0]
+    square_m = GEOD.polygon_area_perimeter([lon for lon, _ in ring], [lat for _, lat in ring])[0]
     return abs(float(square_m)) / 1e6
 
 
@@ -205,20 +182,3 @@ def split_antimeridian(ring: Ring) -> tuple[Ring, ...]:
                 moved = orient(translate(part, xoff=-360.0 * turn))
                 parts.append(tuple((float(x), float(y)) for x, y in moved.exterior.coords))
     return tuple(parts)
-
-
-def gsd_m(record: SceneRecord) -> float | None:
-    """Ground sample distance at the scene's centre, measured on the ellipsoid.
-
-    Returns:
-        Geometric mean of the column and row steps in metres; None without georeference. A Mercator scene gets its true step,
-        not the stretched one of the CRS.
-    """
-    if not has_lonlat(record):
-        return None
-    x, y = record.width_px / 2, record.height_px / 2
-    lonlat = pixel_to_lonlat(record, [[x - 0.5, y], [x + 0.5, y], [x, y - 0.5], [x, y + 0.5]])
-    if not np.isfinite(lonlat).all():
-        return None
-    steps_m = _GEOD.inv(lonlat[::2, 0], lonlat[::2, 1], lonlat[1::2, 0], lonlat[1::2, 1])[2]
-    return float(np.sqrt(steps_m[0] * steps_m[1]))

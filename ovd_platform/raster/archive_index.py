@@ -73,14 +73,12 @@ class ArchiveIndex:
         record: The scene as it was archived; its uri is that of the original.
         tiles: One entry a tile, in reading order.
         policy: The codec policy that was followed.
-        ground_control: GCPs and RPC of the original.
         data_bytes: Size of `tiles.bin`.
     """
 
     record: SceneRecord
     tiles: tuple[TileEntry, ...]
     policy: dict[str, Any]
-    ground_control: dict[str, Any]
     data_bytes: int
     _rows: list[int] = field(default_factory=list)
     _cols: list[int] = field(default_factory=list)
@@ -112,7 +110,6 @@ class ArchiveIndex:
             "format": FORMAT,
             "record": self.record.to_dict(),
             "policy": self.policy,
-            "ground_control": self.ground_control,
             "data_bytes": self.data_bytes,
             "tiles": [asdict(entry) for entry in self.tiles],
         }
@@ -131,7 +128,7 @@ class ArchiveIndex:
         try:
             tiles = tuple(TileEntry(**{**entry, "window_px": tuple(entry["window_px"])}) for entry in values["tiles"])
             record = SceneRecord.from_dict(values["record"])
-            return cls(record, tiles, values["policy"], values["ground_control"], int(values["data_bytes"]))
+            return cls(record, tiles, values["policy"], int(values["data_bytes"]))
         except (KeyError, TypeError, InputError) as error:
             raise UnreadableRasterError(f"Cannot read an archive index: expected complete entries, got {error}.") from error
 

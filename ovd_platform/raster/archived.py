@@ -48,7 +48,6 @@ class ArchivedScene:
                 f"Cannot open archive {path}: expected version {version} of {held.scene_id}, got {held.version}. Archive again."
             )
         self.record: SceneRecord = replace(held, uri=str(path), scene_id=scene_id or held.scene_id)
-        self.ground_control: dict[str, Any] = self.index.ground_control
         self._data: BinaryIO | None = (path / DATA_NAME).open("rb")
         self._cache: OrderedDict[int, Decoded] = OrderedDict()
         self._cached_bytes, self._cache_bytes = 0, cache_bytes
@@ -56,6 +55,11 @@ class ArchivedScene:
     def read(self, window: Window, band_indices: Sequence[int] | None = None) -> Chip:
         """See `Scene.read`."""
         return padded_chip(self.record, window, band_indices, self._read_inside)
+
+    def read_into(self, window: Window, out_chw: NDArray[Any]) -> NDArray[np.bool_]:
+        """See `Scene.read_into`."""
+        out_chw[...], valid_hw = self._read_inside(window, tuple(range(len(self.record.bands))))
+        return valid_hw
 
     def _read_inside(self, window: Window, bands: tuple[int, ...]) -> Decoded:
         pixels_chw = np.zeros((len(bands), window.height_px, window.width_px), dtype=self.record.dtype)

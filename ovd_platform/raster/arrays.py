@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ovd_platform.errors import UnreadableRasterError
+from ovd_platform.errors import DamagedRasterError, UnreadableRasterError
 from ovd_platform.raster.chips import padded_chip, values_valid
 from ovd_platform.raster.metadata import complete_record
 from ovd_platform.raster.overrides import read_overrides
@@ -32,7 +32,7 @@ class ArrayScene:
         try:
             array = np.load(uri, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise UnreadableRasterError(f"Cannot open {uri}: expected a .npy array, got {error}. Check the file.") from error
+            raise DamagedRasterError(f"Cannot open {uri}: expected a .npy array, got {error}. Check the file.") from error
         if array.ndim not in (2, 3) or array.dtype.kind not in "uifc" or array.size == 0:
             raise UnreadableRasterError(
                 f"Cannot open {uri}: expected a numeric array of shape (H, W) or (C, H, W), got {array.dtype} {array.shape}."
@@ -49,11 +49,15 @@ class ArrayScene:
             bands=bands,
             overrides=read_overrides(uri),
         )
-        self.ground_control: dict[str, Any] = {}
 
     def read(self, window: Window, band_indices: Sequence[int] | None = None) -> Chip:
         """See `Scene.read`."""
         return padded_chip(self.record, window, band_indices, self._read_inside)
+
+    def read_into(self, window: Window, out_chw: NDArray[Any]) -> NDArray[np.bool_]:
+        """See `Scene.read_into`."""
+        out_chw[...], valid_hw = self._read_inside(window, tuple(range(len(self.record.bands))))
+        return valid_hw
 
     def _read_inside(self, window: Window, bands: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         if self._array_chw is None:

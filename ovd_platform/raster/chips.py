@@ -42,19 +42,19 @@ def padded_chip(record: SceneRecord, window: Window, band_indices: Sequence[int]
     bands = checked_bands(record, band_indices)
     left, top = max(0, window.col_px), max(0, window.row_px)
     right, bottom = min(record.width_px, window.right_px), min(record.height_px, window.bottom_px)
+    if (left, top, right, bottom) == window.xyxy:
+        return Chip(*read_inside(window, bands), window, record.scene_id, record)
     pixels_chw = np.zeros((len(bands), window.height_px, window.width_px), dtype=record.dtype)
     valid_hw = np.zeros(pixels_chw.shape[1:], dtype=np.bool_)
     if left >= right or top >= bottom:
-        return Chip(pixels_chw, valid_hw, window, record.scene_id)
+        return Chip(pixels_chw, valid_hw, window, record.scene_id, record)
     inside = Window(left, top, right - left, bottom - top)
     read_chw, read_valid_hw = read_inside(inside, bands)
-    if inside == window:
-        return Chip(read_chw, read_valid_hw, window, record.scene_id)
     rows = slice(top - window.row_px, bottom - window.row_px)
     cols = slice(left - window.col_px, right - window.col_px)
     pixels_chw[:, rows, cols] = read_chw
     valid_hw[rows, cols] = read_valid_hw
-    return Chip(pixels_chw, valid_hw, window, record.scene_id)
+    return Chip(pixels_chw, valid_hw, window, record.scene_id, record)
 
 
 def values_valid(pixels_chw: NDArray[Any], nodata_c: Sequence[float | None]) -> NDArray[np.bool_]:
@@ -65,12 +65,29 @@ def values_valid(pixels_chw: NDArray[Any], nodata_c: Sequence[float | None]) -> 
         nodata_c: Missing value of each band, or None.
 
     Returns:
-        New array, shape (H, W), bool.
+        Shape (H, W), bool; `every_pixel_valid` where no value can be missing.
     """
-    valid_hw = np.ones(pixels_chw.shape[1:], dtype=np.bool_)
+    valid_hw = every_pixel_valid(*pixels_chw.shape[1:])
     for band_hw, nodata in zip(pixels_chw, nodata_c, strict=True):
         if band_hw.dtype.kind in "fc":
-            valid_hw &= np.isfinite(band_hw)
+            valid_hw = both_valid(valid_hw, np.isfinite(band_hw))
         if nodata is not None and np.isfinite(nodata):
-            valid_hw &= band_hw != nodata
+            valid_hw = both_valid(valid_hw, band_hw != nodata)
     return valid_hw
+
+
+def every_pixel_valid(height_px: int, width_px: int) -> NDArray[np.bool_]:
+    """A mask without memory of its own for pixels none of which can be missing; not to be written to."""
+    return np.broadcast_to(np.True_, (height_px, width_px))
+
+
+def is_every_pixel_valid(valid_hw: NDArray[np.bool_]) -> bool:
+    """Whether a mask is one of `every_pixel_valid`; False says nothing about its values."""
+    return valid_hw.strides == (0, 0) and bool(valid_hw.size) and bool(valid_hw[0, 0])
+
+
+def both_valid(left_hw: NDArray[np.bool_], right_hw: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where two masks are true: one of them where the other holds everything, else a new array."""
+    if is_every_pixel_valid(left_hw):
+        return right_hw
+    return left_hw if is_every_pixel_valid(right_hw) else left_hw & right_hw

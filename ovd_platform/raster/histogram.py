@@ -80,16 +80,34 @@ class BandHistogram:
         """Add valid values of any shape (mask them first); NaN is not a value and must not be among them."""
         if values.size == 0:
             return
+        if self.kind in ("unsigned", "signed") and values.dtype.kind in "ui":
+            from ovd_platform.raster.kernels import count_values
+
+            table_hw = values if values.ndim == 2 else values.reshape(1, -1)
+            count_values(table_hw, None, self.counts, 32768 if self.kind == "signed" else 0)
+            return
         flat = values.reshape(-1)
-        if self.kind == "unsigned":
-            keys: NDArray[Any] = flat
-        elif self.kind == "signed":
-            keys = flat.astype(np.int32) + 32768
+        if self.kind in ("unsigned", "signed"):
+            keys: NDArray[Any] = flat.astype(np.int32) + (32768 if self.kind == "signed" else 0)
         elif self.kind == "db":
             keys = np.clip((magnitude_db(flat) - _DB_LOW) / _DB_STEP, 0, _BINS - 1).astype(np.uint16)
         else:
             keys = _float_keys(flat)
         self.counts += np.bincount(keys, minlength=_BINS)
+
+    def accumulate_band(self, band_hw: NDArray[Any], valid_hw: NDArray[np.bool_] | None) -> None:
+        """Add the valid pixels of a band.
+
+        Args:
+            band_hw: Values, shape (H, W); may be a view.
+            valid_hw: Shape (H, W), bool; None where all are valid.
+        """
+        if self.kind in ("unsigned", "signed") and band_hw.dtype.kind in "ui":
+            from ovd_platform.raster.kernels import count_values
+
+            count_values(band_hw, valid_hw, self.counts, 32768 if self.kind == "signed" else 0)
+        else:
+            self.accumulate(band_hw if valid_hw is None else band_hw[valid_hw])
 
     def merged(self, other: "BandHistogram") -> "BandHistogram":
         """New histogram of both.

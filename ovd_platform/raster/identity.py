@@ -68,10 +68,13 @@ def side_files(path: str) -> list[Path]:
     """Existing files beside a local raster that change how it is read, sorted by name."""
     if not is_local(path):
         return []
+    from ovd_platform.raster.sidecars import sidecars_of
+
     file = Path(path)
     candidates = [file.with_name(file.stem + suffix) for suffix in _SIDE_SUFFIXES]
     candidates += [file.with_name(file.name + ending) for ending in _SIDE_ENDINGS]
     candidates.append(file.parent / f"{file.parent.name}.ovd.json")
+    candidates += [sidecar.path for sidecar in sidecars_of(path)]
     return sorted({candidate for candidate in candidates if candidate.is_file()})
 
 

@@ -13,7 +13,9 @@ from ovd_platform.errors import UnreadableRasterError
 from ovd_platform.raster.identity import is_local, member_paths
 from ovd_platform.records.scene import MODALITIES, Band, View
 
-KEYS = ("modality", "instrument", "gsd_m", "bands", "view", "bits_effective", "rendered", "nodata", "crs", "transform")
+KEYS = (
+    "modality", "instrument", "gsd_m", "bands", "view", "bits_effective", "rendered", "nodata", "crs", "transform", "height_m", "dem",
+)  # fmt: skip
 
 
 def overrides_path(uri: str) -> Path | None:
@@ -79,7 +81,14 @@ def _checked(values: dict[str, Any], where: str) -> dict[str, Any]:
             checked["view"] = View(**checked["view"])
         if "transform" in checked:
             checked["transform"] = tuple(float(value) for value in checked["transform"])
-        for key, kind in (("bits_effective", int), ("gsd_m", float), ("nodata", float), ("rendered", bool)):
+        for key, kind in (
+            ("bits_effective", int),
+            ("gsd_m", float),
+            ("height_m", float),
+            ("dem", str),
+            ("nodata", float),
+            ("rendered", bool),
+        ):
             if key in checked:
                 checked[key] = kind(checked[key])
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovd_platform.errors import InputError, ShapeError
+from ovd_platform.raster.chips import is_every_pixel_valid
 from ovd_platform.raster.histogram import BandHistogram, magnitude_db
 from ovd_platform.records.scene import SceneRecord
 
@@ -152,14 +153,16 @@ def normalise(
         )
     if not profile.log and pixels_chw.dtype.kind == "c":
         raise InputError(f"Cannot normalise complex pixels with the linear profile of {profile.instrument}: expected log=True.")
-    values = magnitude_db(pixels_chw) if profile.log else pixels_chw.astype(np.float32)
-    low = np.asarray(profile.low_c, dtype=np.float32)[:, None, None]
-    scale = 1.0 / (np.asarray(profile.high_c, dtype=np.float64) - np.asarray(profile.low_c, dtype=np.float64))
-    values -= low
-    values *= scale.astype(np.float32)[:, None, None]
-    np.clip(values, 0.0, upper_clip, out=values)
-    values[:, ~valid_hw] = 0.0
-    return np.nan_to_num(values, copy=False, nan=0.0)
+    from ovd_platform.raster.kernels import normalise_bands
+
+    values_chw = magnitude_db(pixels_chw) if profile.log else pixels_chw
+    low_c = np.asarray(profile.low_c, dtype=np.float64)
+    scale_c = 1.0 / (np.asarray(profile.high_c, dtype=np.float64) - low_c)
+    out_chw = np.empty(pixels_chw.shape, dtype=np.float32)
+    normalise_bands(values_chw, low_c.astype(np.float32), scale_c.astype(np.float32), upper_clip, out_chw)
+    if not is_every_pixel_valid(valid_hw) and not valid_hw.all():
+        out_chw[:, ~valid_hw] = 0.0
+    return out_chw
 
 
 def band_wavelengths(record: SceneRecord) -> list[float | None]:

@@ -18,18 +18,16 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from ovd_platform.errors import OvdError, UnreadableRasterError
-from ovd_platform.raster.chips import padded_chip, values_valid
-from ovd_platform.raster.identity import member_paths
-from ovd_platform.raster.metadata import (
-    complete_record,
-    default_bands,
-    default_view,
-    ground_control,
-    numpy_dtype,
-    place_of,
-)
+from ovd_platform.errors import DamagedRasterError, HostileRasterError, NotARasterError, OvdError, UnreadableRasterError
+from ovd_platform.raster.acquisition import acquisition_of
+from ovd_platform.raster.blocks import BlockFile
+from ovd_platform.raster.chips import both_valid, every_pixel_valid, padded_chip, values_valid
+from ovd_platform.raster.georeference import place_of
+from ovd_platform.raster.identity import is_local, member_paths
+from ovd_platform.raster.metadata import complete_record, default_bands, numpy_dtype
 from ovd_platform.raster.overrides import read_overrides
+from ovd_platform.raster.sidecars import sidecars_of
+from ovd_platform.raster.terrain import terrain_under
 from ovd_platform.records.chip import Chip
 from ovd_platform.records.scene import Band, SceneRecord
 from ovd_platform.records.window import Window
@@ -52,17 +50,24 @@ class _Member:
         dataset = self.dataset
         if dataset.count == 0:
             dataset.close()
-            raise UnreadableRasterError(f"Cannot open {path}: expected a band, got none. Give one of its subdatasets.")
+            inside = ", ".join(dataset.subdatasets[:4]) or "nothing"
+            raise UnreadableRasterError(
+                f"Cannot open {path}: expected a band, got none. Give one of its subdatasets: {inside}."
+            )
         self.path = path
+        self.blocks = BlockFile.of(dataset)
         alphas = [index for index in dataset.indexes if dataset.colorinterp[index - 1] == ColorInterp.alpha]
         self.alpha = next((index for index in alphas if dataset.count > 1 and self._masks(index)), None)
         self.bands = tuple(index for index in dataset.indexes if index != self.alpha)
         flags = dataset.mask_flag_enums[self.bands[0] - 1]
         self.own_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
         self.palette_c256: NDArray[np.uint8] | None = None
+        self.opaque_256: NDArray[np.bool_] = np.ones(256, dtype=bool)
         if dataset.count == 1 and dataset.colorinterp[0] == ColorInterp.palette and dataset.dtypes[0] == "uint8":
             table = dataset.colormap(1)
-            self.palette_c256 = np.array([table.get(index, (0, 0, 0, 0))[:3] for index in range(256)], dtype=np.uint8).T
+            colours = np.array([table.get(index, (0, 0, 0, 0)) for index in range(256)], dtype=np.uint8).T
+            # A colour that is transparent marks missing pixels; a table without any opaque colour marks none.
+            self.palette_c256, self.opaque_256 = colours[:3], colours[3] > 0 if colours[3].any() else np.ones(256, dtype=bool)
 
     def _masks(self, index: int) -> bool:
         """Whether a band declared as alpha is one: a fourth data band (near infrared) is often stored under that name."""
@@ -78,25 +83,54 @@ class _Member:
             logger.warning("%s: band %d is declared alpha but holds data; it is read as a band", dataset.name, index)
         return share >= _MASK_SHARE
 
+    def close(self) -> None:
+        """Close the file."""
+        if self.blocks is not None:
+            self.blocks.close()
+        self.dataset.close()
+
     @property
     def band_count(self) -> int:
+        """Bands of a chip: three where colours are looked up."""
         return 3 if self.palette_c256 is not None else len(self.bands)
 
-    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the pixels as they are read; None of GDAL's own types without a NumPy counterpart."""
+        return numpy_dtype([self.dataset.dtypes[index - 1] for index in self.bands])
+
+    @property
+    def bits(self) -> int | None:
+        """Bits the bands declare, the most of any; None where they declare none or colours were looked up."""
+        declared = [self.dataset.tags(index, ns="IMAGE_STRUCTURE").get("NBITS") for index in self.bands]
+        if self.palette_c256 is not None or not all(declared):
+            return None
+        return max(int(text) for text in declared)
+
+    def read(self, window: Window, out_chw: NDArray[Any] | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Pixels and validity; pixels land in ``out_chw`` where that is given and nothing has to be looked up or cut off."""
         region = RasterioWindow(window.col_px, window.row_px, window.width_px, window.height_px)
+        direct = out_chw is not None and self.alpha is None and self.palette_c256 is None
         stored = (*self.bands, self.alpha) if self.alpha is not None else self.bands
-        pixels_chw = self.dataset.read(list(stored), window=region)
+        if direct and out_chw is not None and self.blocks is not None:
+            self.blocks.read_into(window, self.bands, out_chw)
+            pixels_chw = out_chw
+        else:
+            pixels_chw = self.dataset.read(list(stored), window=region, out=out_chw if direct else None)
         alpha_hw = None
         if self.alpha is not None:
             pixels_chw, alpha_hw = pixels_chw[:-1], pixels_chw[-1]
         nodata_c = [self.dataset.nodatavals[index - 1] for index in self.bands]
         valid_hw = values_valid(pixels_chw, nodata_c)
         if alpha_hw is not None:
-            valid_hw &= alpha_hw > 0
+            valid_hw = both_valid(valid_hw, alpha_hw > 0)
         if self.own_mask:
-            valid_hw &= self.dataset.read_masks(self.bands[0], window=region) > 0
+            valid_hw = both_valid(valid_hw, self.dataset.read_masks(self.bands[0], window=region) > 0)
         if self.palette_c256 is not None:
+            valid_hw = both_valid(valid_hw, self.opaque_256[pixels_chw[0]])
             pixels_chw = self.palette_c256[:, pixels_chw[0]]
+        if out_chw is not None and not direct:
+            out_chw[...] = pixels_chw
         return pixels_chw, valid_hw
 
 
@@ -118,12 +152,9 @@ class RasterScene:
             for path in member_paths(uri):
                 self._members.append(_Member(path))
             self.record: SceneRecord = self._describe(uri, scene_id, version)
-            self.ground_control: dict[str, Any] = ground_control(self._members[0].dataset)
         except (*_GDAL_ERRORS, ValueError) as error:
             self.close()
-            raise UnreadableRasterError(
-                f"Cannot open {uri}: expected a raster GDAL can read, got {error}. Check the path and the file."
-            ) from error
+            raise _refusal(uri, error) from error
         except OvdError:
             self.close()
             raise
@@ -140,7 +171,14 @@ class RasterScene:
         bands = default_bands([m.dataset for m in self._members], [m.bands for m in self._members], stems)
         if len(self._members) == 1 and self._members[0].palette_c256 is not None:
             bands = (Band("red"), Band("green"), Band("blue"))
-        place = place_of(first)
+        overrides = read_overrides(uri, first.tags(ns="OVD"))
+        taken = acquisition_of(first, sidecars_of(self._members[0].path))
+        bits = [member.bits for member in self._members]
+        palette = any(member.palette_c256 is not None for member in self._members)
+        place = place_of(first, height_m=overrides.get("height_m"))
+        if "dem" in overrides:
+            overrides["terrain"] = terrain_under(place, (first.width, first.height), overrides["dem"], uri)
+        nodata = first.nodatavals[self._members[0].bands[0] - 1]
         return complete_record(
             scene_id=scene_id,
             uri=uri,
@@ -148,38 +186,62 @@ class RasterScene:
             size_px=(first.width, first.height),
             dtype=dtype,
             bands=bands,
-            overrides=read_overrides(uri, first.tags(ns="OVD")),
-            nodata=first.nodatavals[0] if first.nodatavals[0] is None or np.isfinite(first.nodatavals[0]) else None,
-            nbits=first.tags(self._members[0].bands[0], ns="IMAGE_STRUCTURE").get("NBITS"),
+            overrides=overrides,
+            nodata=nodata if nodata is not None and np.isfinite(nodata) and not palette else None,
+            nbits=max(filter(None, bits)) if all(bits) else taken.bits,
             place=place,
-            view=default_view(first),
+            view=taken.view,
+            polarisation=taken.polarisation,
+            block_px=(first.block_shapes[0][1], first.block_shapes[0][0]),
         )
 
     def read(self, window: Window, band_indices: Sequence[int] | None = None) -> Chip:
         """See `Scene.read`."""
         return padded_chip(self.record, window, band_indices, self._read_inside)
 
+    def read_into(self, window: Window, out_chw: NDArray[Any]) -> NDArray[np.bool_]:
+        """See `Scene.read_into`."""
+        if out_chw.dtype != np.dtype(self.record.dtype):
+            out_chw[...], valid_hw = self._read_inside(window, tuple(range(len(self.record.bands))))
+            return valid_hw
+        return self._read_members(window, out_chw)
+
     def _read_inside(self, window: Window, bands: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        pixels_chw = np.empty((len(self.record.bands), window.height_px, window.width_px), dtype=self.record.dtype)
+        valid_hw = self._read_members(window, pixels_chw)
+        return pixels_chw if bands == tuple(range(len(pixels_chw))) else pixels_chw[list(bands)], valid_hw
+
+    def _read_members(self, window: Window, out_chw: NDArray[Any]) -> NDArray[np.bool_]:
+        """Pixels of all members into ``out_chw``; returns where all of them hold data."""
         if not self._members:
             raise UnreadableRasterError(f"Cannot read {self.record.uri}: expected an open scene, got a closed one. Reopen it.")
+        valid_hw = every_pixel_valid(window.height_px, window.width_px)
+        first = 0
         try:
-            parts = [member.read(window) for member in self._members]
+            for member in self._members:
+                part_chw = out_chw[first : first + member.band_count]
+                if member.dtype == out_chw.dtype:
+                    part_valid_hw = member.read(window, part_chw)[1]
+                else:
+                    part_chw[...], part_valid_hw = member.read(window)
+                valid_hw = both_valid(valid_hw, part_valid_hw)
+                first += member.band_count
         except _GDAL_ERRORS as error:
-            raise UnreadableRasterError(
-                f"Cannot decode {self.record.uri} at {window.xyxy}: expected pixels, got {error}. Replace the damaged file."
+            reason = _reason(error)
+            if _memory_ran_out(error, reason):
+                raise _too_large(self.record.uri, reason) from error
+            raise DamagedRasterError(
+                f"Cannot decode {self.record.uri} at {window.xyxy}: expected pixels, got {reason}. Replace the damaged file."
             ) from error
-        pixels_chw = parts[0][0] if len(parts) == 1 else np.concatenate([part[0] for part in parts])
-        pixels_chw = pixels_chw.astype(self.record.dtype, copy=False)
-        valid_hw = np.logical_and.reduce([part[1] for part in parts])
         declared = self.record.nodata
-        if declared is not None and self._members[0].dataset.nodatavals[0] != declared:
-            valid_hw &= values_valid(pixels_chw, [declared] * len(pixels_chw))
-        return pixels_chw if bands == tuple(range(len(pixels_chw))) else pixels_chw[list(bands)], valid_hw
+        if declared is not None and declared not in self._members[0].dataset.nodatavals:
+            valid_hw = both_valid(valid_hw, values_valid(out_chw, [declared] * len(out_chw)))
+        return valid_hw
 
     def close(self) -> None:
         """Close the files."""
         for member in self._members:
-            member.dataset.close()
+            member.close()
         self._members = []
 
     def __enter__(self) -> Self:
@@ -189,3 +251,32 @@ class RasterScene:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close."""
         self.close()
+
+
+def _reason(error: BaseException) -> str:
+    """What GDAL said first: the deepest cause carries the fact, the outer ones only point at it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().rstrip(".") or type(error).__name__
+
+
+def _memory_ran_out(error: BaseException, reason: str) -> bool:
+    return isinstance(error, MemoryError) or "out of memory" in reason.lower() or "cannot allocate" in reason.lower()
+
+
+def _too_large(uri: str, reason: str) -> HostileRasterError:
+    return HostileRasterError(
+        f"Cannot read {uri}: expected it to fit into the memory of the process, got {reason}. Give it more, or leave the file out."
+    )
+
+
+def _refusal(uri: str, error: BaseException) -> UnreadableRasterError:
+    """The named error for a file GDAL does not open."""
+    reason = _reason(error)
+    if _memory_ran_out(error, reason):
+        return _too_large(uri, reason)
+    if "not recognized as being in a supported file format" in reason or "not recognized as a supported file format" in reason:
+        return NotARasterError(f"Cannot open {uri}: expected a raster GDAL can read, got another format. Leave it out.")
+    if not is_local(uri) or all(Path(path).exists() for path in member_paths(uri)):
+        return DamagedRasterError(f"Cannot open {uri}: expected a whole raster, got {reason}. Replace the damaged file.")
+    return UnreadableRasterError(f"Cannot open {uri}: expected a raster GDAL can read, got {reason}. Check the path.")

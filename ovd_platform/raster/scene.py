@@ -9,6 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ovd_platform.raster.identity import HashMode, is_local, scene_slug, scene_version
 from ovd_platform.records.chip import Chip
 from ovd_platform.records.scene import SceneRecord
@@ -25,11 +28,6 @@ class Scene(Protocol):
         """What is known about the scene."""
         ...
 
-    @property
-    def ground_control(self) -> dict[str, Any]:
-        """GCPs and RPC as plain JSON values; empty where there are none."""
-        ...
-
     def read(self, window: Window, band_indices: Sequence[int] | None = None) -> Chip:
         """Pixels of a window at native depth.
 
@@ -43,6 +41,21 @@ class Scene(Protocol):
         Raises:
             UnreadableRasterError: If the pixels cannot be decoded.
             InputError: If a band does not exist.
+        """
+        ...
+
+    def read_into(self, window: Window, out_chw: NDArray[Any]) -> NDArray[np.bool_]:
+        """Pixels of a window inside the scene, all bands, into memory that exists.
+
+        Args:
+            window: Inside the scene.
+            out_chw: Where pixels go, shape (C, H, W), the scene's dtype; may be a view.
+
+        Returns:
+            Validity, shape (H, W), bool; `chips.every_pixel_valid` where no pixel can be missing.
+
+        Raises:
+            UnreadableRasterError: If the pixels cannot be decoded.
         """
         ...
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Literal, Self
 
 from ovd_platform.errors import InputError
+from ovd_platform.records.ground_control import GroundControl
 
 Modality = Literal["optical", "sar"]
 Georeference = Literal["affine", "gcp", "rpc", "none"]
@@ -18,10 +19,14 @@ class Band:
     Attributes:
         name: Short name as printed to people: ``pan``, ``red``, ``vv``.
         wavelength_um: Centre wavelength in micrometres; None for SAR and for bands nobody described.
+        scale: Physical value = scale x source value + offset, as the file declares it; pixels are never rescaled on reading.
+        offset: See ``scale``.
     """
 
     name: str
     wavelength_um: float | None = None
+    scale: float = 1.0
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class View:
         incidence_deg: SAR incidence angle, [0, 90).
         look: SAR look direction.
         orbit: Orbit direction.
+        platform: Spacecraft or aircraft, lower case: ``sentinel-1a``, ``pleiades-1b``.
+        cloud_fraction: Cloud cover as the producer states it, [0, 1].
     """
 
     acquired_utc: str | None = None
@@ -47,6 +54,8 @@ class View:
     incidence_deg: float | None = None
     look: Literal["left", "right"] | None = None
     orbit: Literal["ascending", "descending"] | None = None
+    platform: str | None = None
+    cloud_fraction: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +73,22 @@ class SceneRecord:
         bands: One entry a band, in array order.
         dtype: NumPy dtype of the source pixels, for example ``uint16`` or ``complex64``.
         bits_effective: Bits that carry signal (12 in a uint16 container); None for float and complex.
+        bits_declared: Whether somebody stated these bits (tag, sidecar, user); False where they are the container's width and
+            the tiling pass decides (`SceneScan.bits_observed`).
         nodata: Value that marks missing pixels, or None.
         gsd_m: Ground sample distance in metres, or None without georeference.
         georeference: Kind of georeference.
         crs: Authority string or WKT of the CRS; None if there is none.
         transform: Affine pixel -> CRS as (a, b, c, d, e, f): x = a col + b row + c, y = d col + e row + f; None if there is none.
+            For GCP and RPC scenes only an approximation to look at; places come from ``ground_control``.
+        ground_control: Ground control points and RPC as the original states them; None without any.
+        position_error_m: Estimated error of a pixel's place on the ground, 1 sigma in metres, beyond what the producer's affine
+            itself is worth: 0 for an affine, None without georeference or where it cannot be told.
         footprint_lonlat: Exterior ring, (lon, lat) in degrees (OGC:CRS84); empty without georeference.
         view: Acquisition geometry and time.
         rendered: True for scenes of the rendered world; every output made from them says so.
+        block_px: Width and height of the blocks the pixels are stored in: a block is what one read decodes at least. None where
+            pixels lie plain in the file.
     """
 
     scene_id: str
@@ -84,14 +101,18 @@ class SceneRecord:
     bands: tuple[Band, ...]
     dtype: str
     bits_effective: int | None = None
+    bits_declared: bool = False
     nodata: float | None = None
     gsd_m: float | None = None
     georeference: Georeference = "none"
     crs: str | None = None
     transform: tuple[float, float, float, float, float, float] | None = None
+    ground_control: GroundControl | None = None
+    position_error_m: float | None = None
     footprint_lonlat: tuple[tuple[float, float], ...] = ()
     view: View = field(default_factory=View)
     rendered: bool = False
+    block_px: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.modality not in MODALITIES:
@@ -122,7 +143,10 @@ class SceneRecord:
         fields = dict(values)
         fields["bands"] = tuple(Band(**band) for band in fields["bands"])
         fields["view"] = View(**fields.get("view", {}))
-        transform = fields.get("transform")
+        transform, control = fields.get("transform"), fields.get("ground_control")
+        fields["ground_control"] = GroundControl.from_dict(control) if control else None
         fields["transform"] = tuple(transform) if transform else None
+        block = fields.get("block_px")
+        fields["block_px"] = tuple(block) if block else None
         fields["footprint_lonlat"] = tuple(tuple(point) for point in fields.get("footprint_lonlat", ()))
         return cls(**fields)

@@ -1,5 +1,7 @@
 """The grid of a scene. Belongs here: which tile answers for which pixels; looking at pixels is `scan`'s."""
 
+import math
+
 from ovd_platform.errors import InputError
 from ovd_platform.records.window import Window
 
@@ -7,6 +9,42 @@ from ovd_platform.records.window import Window
 def grid_version(core_px: int, halo_px: int) -> str:
     """Version of a grid, part of every tile id: tiles of two grids are never mixed."""
     return f"g{core_px}h{halo_px}"
+
+
+def halo_px_for(
+    gsd_m: float | None,
+    *,
+    halo_px: int,
+    halo_m: float | None = None,
+    largest_object_m: float | None = None,
+    core_px: int | None = None,
+) -> int:
+    """Halo of a scene in its own pixels.
+
+    Neighbouring tiles share two halos, so an object that is no longer than two halos lies whole in at least one tile.
+
+    Args:
+        gsd_m: Ground sample distance; None without georeference.
+        halo_px: Halo in pixels; used where nothing in metres is given or the scene's pixels have no size.
+        halo_m: Halo in metres, instead of pixels.
+        largest_object_m: Longest object to find; the halo is at least half of it.
+        core_px: Side of a core: the halo's limit.
+
+    Raises:
+        InputError: If the largest object would need a halo wider than a core.
+    """
+    halo = halo_px
+    if gsd_m:
+        if halo_m is not None:
+            halo = math.ceil(halo_m / gsd_m)
+        if largest_object_m is not None:
+            halo = max(halo, math.ceil(largest_object_m / gsd_m / 2))
+    if core_px is not None and halo > core_px:
+        raise InputError(
+            f"Cannot plan tiles with a halo of {halo} px: expected at most the core of {core_px} px. Raise tiles.core_px, or lower "
+            "tiles.halo_m or tiles.largest_object_m."
+        )
+    return halo
 
 
 def plan_tiles(width_px: int, height_px: int, core_px: int = 512, halo_px: int = 64) -> list[tuple[int, int, Window]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ovd_platform.errors import BitDepthError
 from ovd_platform.geometry import geohash
 from ovd_platform.geometry.footprint import box_footprint, has_lonlat, pixel_to_lonlat
+from ovd_platform.raster.chips import is_every_pixel_valid
 from ovd_platform.raster.histogram import magnitude_db
 from ovd_platform.raster.radiometry import (
     BandHistogram,
@@ -25,6 +26,7 @@ from ovd_platform.raster.radiometry import (
     uses_log,
 )
 from ovd_platform.raster.scene import Scene
+from ovd_platform.raster.sweep import sweep
 from ovd_platform.records.chip import Chip
 from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.tile import TileRecord
@@ -92,17 +94,19 @@ def _measure(chip: Chip, histograms: list[BandHistogram], log: bool) -> TileStat
     from ovd_platform.tiles.gradient import BINS, gradient_counts
 
     valid_hw = chip.valid_hw
-    valid_px = int(valid_hw.sum())
+    all_valid = is_every_pixel_valid(valid_hw)
+    valid_px = valid_hw.size if all_valid else int(valid_hw.sum())
     gradients_cg = np.zeros((len(histograms), BINS), dtype=np.int32)
     mean_c = np.zeros(len(histograms))
     lows, highs = [], []
     for index, (band_hw, histogram) in enumerate(zip(chip.pixels_chw, histograms, strict=True)):
         if not valid_px:
             break
-        values_n = band_hw[valid_hw] if valid_px < valid_hw.size else band_hw.reshape(-1)
-        histogram.accumulate(values_n)
+        whole = valid_px == valid_hw.size
+        histogram.accumulate_band(band_hw, None if whole else valid_hw)
         measured_hw = magnitude_db(band_hw) if log else band_hw.astype(np.float32)
         gradients_cg[index], mean_c[index] = gradient_counts(measured_hw, valid_hw)
+        values_n = band_hw if whole else band_hw[valid_hw]
         extent_n: NDArray[Any] = np.abs(values_n) if values_n.dtype.kind == "c" else values_n
         lows.append(float(extent_n.min()))
         highs.append(float(extent_n.max()))
@@ -186,14 +190,14 @@ def scan_scene(
     plan = plan_tiles(record.width_px, record.height_px, core_px, halo_px)
     picture = _Thumbnail(record)
     limit = saturation_value(record)
-    statistics: list[TileStatistics] = []
-    for done, (_, _, core) in enumerate(plan):
-        chip = scene.read(core)
-        statistics.append(_measure(chip, histograms, log))
-        _check_depth(record, statistics[-1], core, limit)
+    found: dict[int, TileStatistics] = {}
+    for index, chip in sweep(scene, [core for _, _, core in plan]):
+        found[index] = _measure(chip, histograms, log)
+        _check_depth(record, found[index], chip.window, limit)
         picture.add(chip)
         if progress is not None:
-            progress(done + 1, len(plan), f"scanning {record.scene_id}")
+            progress(len(found), len(plan), f"scanning {record.scene_id}")
+    statistics = [found[index] for index in range(len(plan))]
     profile = profile_from_histograms(histograms, record.instrument, source=f"{record.scene_id}@{record.version}")
     tiles = []
     for (row, col, core), measured in zip(plan, statistics, strict=True):

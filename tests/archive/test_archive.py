@@ -146,7 +146,8 @@ def test_the_record_and_ground_control_survive(tmp_path: Path) -> None:
     result = archive(uri, CodecPolicy())
     with open_record(replace(record, uri=str(result.path))) as archived:
         assert archived.record == replace(record, uri=str(result.path)), "an archived scene keeps id, version and place"
-        assert len(archived.ground_control["gcps"]) == 4
+        assert archived.record.ground_control is not None
+        assert len(archived.record.ground_control.points) == 4
     with pytest.raises(StaleError, match="expected version other"):
         open_scene(str(result.path), version="other")
 

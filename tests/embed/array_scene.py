@@ -13,7 +13,6 @@ class ArrayScene:
         bands = bands or tuple(Band(f"b{i}", 0.5 + 0.1 * i) for i in range(len(pixels_chw)))
         _, height, width = pixels_chw.shape
         self.record = SceneRecord(scene_id, "memory", "v", modality, "x", width, height, bands, str(pixels_chw.dtype))
-        self.ground_control = {}
 
     def read(self, window, band_indices=None):
         self.reads += 1

@@ -21,7 +21,6 @@ class ArrayScene:
             scene_id, "memory", "v", modality, instrument, width, height, tuple(Band(str(b)) for b in range(bands)),
             str(pixels_chw.dtype), gsd_m=gsd_m,
         )  # fmt: skip
-        self.ground_control = {}
 
     def read(self, window, band_indices=None):
         bands = list(range(len(self.pixels_chw))) if band_indices is None else list(band_indices)

@@ -79,7 +79,8 @@ def test_every_kind_of_georeference(shared_data: Path, name: str, kind: str, gsd
     with open_scene(str(shared_data / name)) as scene:
         assert scene.record.georeference == kind
         assert len(scene.record.footprint_lonlat) > 4
-        assert bool(scene.ground_control) == (kind != "affine")
+        assert (scene.record.ground_control is not None) == (kind != "affine")
+        assert scene.record.position_error_m == 0 if kind == "affine" else scene.record.position_error_m > 0
         if gsd:
             assert scene.record.gsd_m == pytest.approx(gsd, rel=0.03)
 
