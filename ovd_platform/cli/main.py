@@ -142,6 +142,9 @@ def search(
     instrument: Annotated[list[str] | None, typer.Option(help="Only this instrument; repeatable.")] = None,
     top: Annotated[int, typer.Option(help="Hits at most.", min=1)] = 20,
     modality: Annotated[str, typer.Option(help="optical or sar.")] = "optical",
+    documents: Annotated[
+        bool, typer.Option(help="Let pictures of the documents whose captions say the words join as examples.")
+    ] = True,
     geojson: Annotated[Path | None, typer.Option(help="Write the hits as GeoJSON.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet (PNG).")] = None,
     home: Home = _HERE,
@@ -155,8 +158,13 @@ def search(
     where = SearchFilter(
         bbox_lonlat=_bbox(bbox), from_utc=from_ or None, to_utc=to or None, instruments=tuple(instrument or ()),
     )  # fmt: skip
-    question = query.Question(text, tuple(chip or ()), tuple(not_chip or ()), modality, top, where)
+    question = query.Question(text, tuple(chip or ()), tuple(not_chip or ()), modality, top, where, documents=documents)
     hits = query.search(ws, question)
+    shown = query.document_examples(ws, question)
+    if shown is not None:
+        console.print(
+            f"{len(shown)} pictures of your documents have such captions and joined as examples (--no-documents: words alone)."
+        )
     print_hits(hits, title=text or "by example")
     if geojson:
         geojson.write_text(json.dumps(hits_to_geojson(hits)))

@@ -63,9 +63,7 @@ def search(ws: Workspace, question: Question) -> list[Hit]:
     version = models.released(ws, question.modality)["encoder"]
     encoder = models.encoder(ws, question.modality, version)
     chips = chip_vectors(ws, question.modality, encoder, question.chips)
-    shown = None
-    if question.documents and question.text and chips is None:
-        shown = examples_of(ws, question.modality, version, question.text)
+    shown = document_examples(ws, question)
     prompt = Prompt(
         text=question.text,
         chip_vectors_nd=chips if shown is None else shown,
@@ -79,6 +77,13 @@ def search(ws: Workspace, question: Question) -> list[Hit]:
         VectorTables(ws.home.tables), prompt, embed_text,
         modality=question.modality, top=question.top, collapse_revisits=question.collapse_revisits,
     )  # fmt: skip
+
+
+def document_examples(ws: Workspace, question: Question) -> NDArray[np.float32] | None:
+    """Vectors of the documents' pictures that join a question in words, shape (N, D), or None; examples of one's own come first."""
+    if not question.documents or not question.text or question.chips:
+        return None
+    return examples_of(ws, question.modality, models.released(ws, question.modality)["encoder"], question.text)
 
 
 def chip_vectors(ws: Workspace, modality: str, encoder: "Encoder", chips: tuple[str, ...]) -> NDArray[np.float32] | None:
