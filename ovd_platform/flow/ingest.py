@@ -79,7 +79,7 @@ def ingest(ws: Workspace, progress: Progress | None = None) -> IngestReport:
             unchanged.append(name)
         else:
             changed.append(name)
-        _write(ws, record, stamp, generation)
+        _write(ws, record, stamp, generation, _tiled_copy(ws, record))
     write_json(ws.home.catalog / "refused.json", refused)
     return IngestReport(tuple(new), tuple(changed), tuple(unchanged), refused_files(ws))
 
@@ -128,7 +128,27 @@ def _stamp(uri: str) -> list[list[float]]:
     return stamps
 
 
-def _write(ws: Workspace, record: SceneRecord, stamp: list[list[float]], generation: int) -> None:
+def _tiled_copy(ws: Workspace, record: SceneRecord) -> str | None:
+    """Path of a tiled copy of a scene that is slow to read by windows; None if none is needed, wanted or possible."""
+    from ovd_platform.flow.guard import worker
+    from ovd_platform.raster.rewrite import is_slow_by_windows
+
+    if not ws.config.guard.tiled_copies or "|" in record.uri or not is_slow_by_windows(record):
+        return None
+    target = ws.home.root / "copies" / f"{record.scene_id}-{record.version}.tif"
+    if target.is_file():
+        return str(target)
+    try:
+        made = worker(ws).call(
+            "ovd_platform.raster.rewrite:rewrite_tiled", about=record.uri, uri=record.uri, target=str(target)
+        )
+    except OvdError as error:
+        logger.warning("%s is read as it is: %s", record.uri, error)
+        return None
+    return str(made)
+
+
+def _write(ws: Workspace, record: SceneRecord, stamp: list[list[float]], generation: int, tiled_copy: str | None) -> None:
     ws.write_scene_entry(
         {
             "record": record.to_dict(),
@@ -137,6 +157,7 @@ def _write(ws: Workspace, record: SceneRecord, stamp: list[list[float]], generat
             "generation": generation,
             "state": "live",
             "archive": None,
+            "tiled_copy": tiled_copy,
             "registered_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         }
     )
