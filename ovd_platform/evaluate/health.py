@@ -73,13 +73,13 @@ def _peak(moved_p2: FloatArray) -> FloatArray | None:
         return None
     side = int(2 * REACH_PX / CELL_PX)
     edges = np.linspace(-REACH_PX, REACH_PX, side + 1)
-    votes, x_edges, y_edges = np.histogram2d(moved_p2[:, 0], moved_p2[:, 1], bins=[edges, edges])
+    votes, _, _ = np.histogram2d(moved_p2[:, 0], moved_p2[:, 1], bins=[edges, edges])
     padded = np.pad(votes, 1)
     smooth = np.sum([padded[i : i + side, j : j + side] for i in range(3) for j in range(3)], axis=0)
     column, row = np.unravel_index(int(np.argmax(smooth)), (side, side))
     if smooth[column, row] < LEAST_PAIRS:
         return None
-    return np.asarray([x_edges[column] + CELL_PX / 2, y_edges[row] + CELL_PX / 2])
+    return np.asarray([edges[column] + CELL_PX / 2, edges[row] + CELL_PX / 2])
 
 
 def _median_bounds(values: FloatArray, scene_n: Any, ready: Prepared, draws: int = 200) -> dict[str, float | None]:

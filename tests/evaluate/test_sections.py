@@ -1,6 +1,7 @@
 """Rotated boxes, vocabulary modes, few examples, filtered search, grid shift, slices, ignored ground: by hand."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from ovd_platform.evaluate.filtered import filtered_section
 from ovd_platform.evaluate.froc import Exposure, scene_exposure
 from ovd_platform.evaluate.inputs import ClassScoreTable, Costs, EvaluationInput, FewShotData, FilteredSearch
 from ovd_platform.evaluate.oriented import are_slanted, quad_overlap, upright_quads
+from ovd_platform.evaluate.report import write_report
 from ovd_platform.evaluate.stability import agreement, stability_section
 from ovd_platform.evaluate.stats import evaluate
 from ovd_platform.records.annotation import Annotation
@@ -184,3 +186,48 @@ def test_costs_are_a_thousand_square_kilometres() -> None:
     assert got["eur_per_1000_km2"] == pytest.approx(2.5)
     assert got["mpx_per_s"] == pytest.approx(16 / 72, abs=1e-6)
     assert costs_section(costs, [Exposure("s", None, 16.0, "none")])["eur_per_1000_km2"] is None
+
+
+def test_every_section_stands_in_both_reports(tmp_path: Path) -> None:
+    given = make_input(3, miss=0.2)
+    rng = np.random.default_rng(0)
+    names = ("aircraft", "ship", "truck")
+    tables, slanted = {}, turned(500.0, 500.0, 40.0, 10.0, 30.0)
+    for scene_id, found in given.detections.items():
+        boxes = np.asarray([item.box_scene_xyxy for item in found])
+        score = rng.random((len(boxes), 3))
+        tables[scene_id] = ClassScoreTable(names, boxes, score, score, score > 0.5)
+    vectors = rng.normal(size=(40, 8)).astype(np.float32)
+    first = given.scenes[0].scene_id
+    truth = {**given.truth, first: [*given.truth[first], Annotation("turned", first, "ship", slanted)]}
+    boxes = np.concatenate([table.boxes_scene_xyxy for table in tables.values()])[:40]
+    full = replace(
+        given,
+        truth=truth,
+        class_scores=tables,
+        shifted_proposals=given.proposals,
+        few_shot=FewShotData(
+            {"ship": vectors}, {"ship": [str(i) for i in range(40)]}, vectors.mean(axis=0), vectors, boxes, [first] * 40
+        ),
+        filtered=(FilteredSearch("q", "one scene", 0.1, ("a",), ("a",)),),
+        costs=Costs({"proposals": 30.0, "embeddings": 6.0}, 0.1, "a test machine"),
+        tiles={first: [(0.0, 0.0, 500.0, 500.0)]},
+    )
+    stats = evaluate(full, replicates=20)
+    paths = write_report(stats, {}, tmp_path)
+    page, words = paths.html.read_text(), paths.markdown.read_text()
+    for heading in (
+        "What went wrong",
+        "Parts of the test",
+        "Rotated boxes",
+        "Vocabulary",
+        "Search by few examples",
+        "What it costs",
+    ):
+        assert f"<h2>{heading}</h2>" in page
+    assert "a test machine" in page
+    assert "one scene" in words
+    assert stats["stability"]["found_again"]["value"] == 1.0
+    assert "AP50 by rotated boxes (1 rotated labels" in words
+    bare = replace(full, class_scores={k: replace(t, names=("aircraft", "ship", "boat")) for k, t in tables.items()})
+    assert evaluate(bare, replicates=10)["vocabulary"]["absent"]["prompts"] == 3
