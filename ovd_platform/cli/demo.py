@@ -40,7 +40,7 @@ def demo_config(seed: int) -> OvdConfig:
             regions_minutes=0.3,
             clip_minutes=1.5,
             proposer_minutes=1.0,
-            proposer_learning_rate=3e-4,
+            proposer_learning_rate=1e-4,
             proposer_scale=1.0,
             proposer_look_scales=(2.0, 1.0, 0.5),
             proposer_smallest_px=6.0,

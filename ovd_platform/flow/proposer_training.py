@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _UNLABELLED_PER_MPX = 300.0
 _SURE = 0.25
 _ENOUGH_LABELS = 20
+_FEWEST_SCENES = 4
 
 
 def _proposer_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
@@ -82,6 +83,8 @@ def _train_proposer(
     ws, learn = task.ws, task.ws.config.learn
     checkpoints = ws.home.stage(task.modality, "checkpoints") / f"proposer-{content_hash(dict(task.inputs))}"
     with ExitStack() as stack:
+        judges = _judges(ws, task.modality, boxes) if starter.folder is not None else []
+        boxes = {name: rows for name, rows in boxes.items() if name not in {one.scene_id for one in judges}}
         scenes = opened_scenes(ws, task.modality, sorted(boxes), stack)
         if learn.proposer_unlabelled == "ignore" and starter.folder is not None:
             boxes, difficult = _with_unlabelled(ws, task.modality, scenes, boxes, difficult, starter)
@@ -91,7 +94,7 @@ def _train_proposer(
             init_state=starter.state(), checkpoint_dir=checkpoints, input_scale=learn.proposer_scale, difficult=difficult,
             recipe=ProposerRecipe(learning_rate=learn.proposer_learning_rate, **_zoom(learn)), look_scales=learn.proposer_look_scales,
         )  # fmt: skip
-    state, model_card, choice = _better(ws, task.modality, (trained.state, trained.card), starter)
+    state, model_card, choice = _better(ws, task.modality, (trained.state, trained.card), starter, judges)
     facts = {
         **choice,
         "scenes": len(scenes),
@@ -142,21 +145,51 @@ def _with_unlabelled(
     return boxes, difficult
 
 
+def _judges(ws: Workspace, modality: str, boxes: dict[str, NDArray[np.float32]]) -> list[Annotation]:
+    """Labels that decide between the trained proposer and the starter, never trained on.
+
+    Those of the calibration scenes; where these hold too few, one training scene that lies apart from all others is set aside.
+    """
+    held = set(load_split(ws, modality).calibration)
+    usable = [one for one in load_annotations_of(ws, modality) if _counts(ws, one)]
+    labels = [one for one in usable if one.scene_id in held]
+    if len(labels) >= _ENOUGH_LABELS or len(boxes) < _FEWEST_SCENES:
+        return labels if len(labels) >= _ENOUGH_LABELS else []
+    for scene_id in sorted(boxes, key=lambda name: (-len(boxes[name]), name)):
+        own = [one for one in usable if one.scene_id == scene_id]
+        if len(own) >= _ENOUGH_LABELS and _apart(ws, modality, scene_id, [name for name in boxes if name != scene_id]):
+            return own
+    return []
+
+
+def _apart(ws: Workspace, modality: str, scene_id: str, others: list[str]) -> bool:
+    """Whether a scene is at least a block of the split away from others; unknown places are not."""
+    from pyproj import Geod
+
+    def middle(name: str) -> tuple[float, float] | None:
+        ring = ws.scene(modality, name).footprint_lonlat
+        return (sum(x for x, _ in ring) / len(ring), sum(y for _, y in ring) / len(ring)) if ring else None
+
+    here, there = middle(scene_id), [middle(name) for name in others]
+    if here is None:
+        return False
+    least_m = 1000 * ws.config.split.block_km
+    return all(one is not None and Geod(ellps="WGS84").inv(*here, *one)[2] >= least_m for one in there)
+
+
 def _better(
-    ws: Workspace, modality: str, trained: "Model", starter: Starter
+    ws: Workspace, modality: str, trained: "Model", starter: Starter, labels: list[Annotation]
 ) -> "tuple[dict[str, Any], dict[str, Any], dict[str, Any]]":
-    """The trained proposer, or the starter where it reaches more labelled objects of the calibration scenes; and the figures."""
+    """The trained proposer, or the starter where it reaches more of the labels that judge; and the figures."""
     from ovd_platform.stores.models import load_model_dir
 
-    held = set(load_split(ws, modality).calibration)
-    labels = [one for one in load_annotations_of(ws, modality) if one.scene_id in held and _counts(ws, one)]
-    if starter.folder is None or len(labels) < _ENOUGH_LABELS:
-        return *trained, {"kind": "trained"}
+    if starter.folder is None or not labels:
+        return *trained, {"kept": "trained"}
     shipped = load_model_dir(starter.folder)
     recall = {name: _recall(ws, modality, model, labels) for name, model in (("trained", trained), ("starter", shipped))}
-    kind = "starter" if recall["starter"] > recall["trained"] else "trained"
-    state, card = shipped if kind == "starter" else trained
-    return state, card, {"kind": kind, "judged_on": len(labels), **{f"recall_{name}": value for name, value in recall.items()}}
+    kept = "starter" if recall["starter"] > recall["trained"] else "trained"
+    state, card = shipped if kept == "starter" else trained
+    return state, card, {"kept": kept, "judged_on": len(labels), **{f"recall_{name}": value for name, value in recall.items()}}
 
 
 def _counts(ws: Workspace, label: Annotation) -> bool:
