@@ -107,7 +107,7 @@ class Vocabulary:
     """Classes and background, checked when made.
 
     Attributes:
-        classes: In the order of the file.
+        classes: In the order of the file; none where nobody named any yet: then there is search but no detection.
         background: Phrases for what is no object.
         target_precision: What a class's threshold aims at, (0, 1).
     """
@@ -118,8 +118,6 @@ class Vocabulary:
     _names: dict[str, str] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.classes:
-            raise InputError("Cannot make a vocabulary: expected at least one class, got none. List the classes to look for.")
         if not 0 < self.target_precision < 1:
             raise InputError(f"Cannot make a vocabulary: expected a target precision in (0, 1), got {self.target_precision}.")
         for entry in self.classes:

@@ -74,7 +74,6 @@ def test_files_round_trip_and_the_version_follows_the_content(vocabulary: Vocabu
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"classes": []}, "at least one class"),
         ({"classes": ["ship", "ships"]}, "distinct names"),
         ({"classes": ["ship", {"name": "boat", "synonyms": ["Ships"]}]}, "each name once"),
         ({"classes": [{"name": "ship", "prompt": ["x"]}]}, "prompt"),
@@ -100,3 +99,9 @@ def test_broken_files_are_data_errors(tmp_path: Path) -> None:
     path.write_text("classes: [ship, ships]")
     with pytest.raises(DataError, match="distinct"):
         load_vocabulary(path)
+
+
+def test_no_classes_yet_is_a_vocabulary_too() -> None:
+    vocabulary = vocabulary_from_dict({"classes": []})
+    assert vocabulary.classes == ()
+    assert vocabulary.version != vocabulary_from_dict({"classes": ["ship"]}).version
