@@ -180,14 +180,18 @@ def _apart(ws: Workspace, modality: str, scene_id: str, others: list[str]) -> bo
 def _better(
     ws: Workspace, modality: str, trained: "Model", starter: Starter, labels: list[Annotation]
 ) -> "tuple[dict[str, Any], dict[str, Any], dict[str, Any]]":
-    """The trained proposer, or the starter where it reaches more of the labels that judge; and the figures."""
+    """The trained proposer where it reaches clearly more of the labels that judge (two standard errors), else the starter; figures.
+
+    The starter has seen more instruments than the few scenes that judge: a draw goes to it.
+    """
     from ovd_platform.stores.models import load_model_dir
 
     if starter.folder is None or not labels:
         return *trained, {"kept": "trained"}
     shipped = load_model_dir(starter.folder)
     recall = {name: _recall(ws, modality, model, labels) for name, model in (("trained", trained), ("starter", shipped))}
-    kept = "starter" if recall["starter"] > recall["trained"] else "trained"
+    doubt = 2 * np.sqrt(sum(value * (1 - value) for value in recall.values()) / len(labels))
+    kept = "trained" if recall["trained"] - recall["starter"] > doubt else "starter"
     state, card = shipped if kept == "starter" else trained
     return state, card, {"kept": kept, "judged_on": len(labels), **{f"recall_{name}": value for name, value in recall.items()}}
 
@@ -213,7 +217,7 @@ def _recall(ws: Workspace, modality: str, model: "Model", labels: list[Annotatio
     return hit / len(labels)
 
 
-PROPOSER = Stage("proposer", "2", _proposer_inputs, _build_proposer)
+PROPOSER = Stage("proposer", "3", _proposer_inputs, _build_proposer)
 
 
 def _boxes_by_scene(ws: Workspace, modality: str) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:

@@ -120,7 +120,7 @@ def _build_backbone(task: Task) -> Built:
     return Built(facts, version=version)
 
 
-BACKBONE = Stage("backbone", "1", _backbone_inputs, _build_backbone)
+BACKBONE = Stage("backbone", "2", _backbone_inputs, _build_backbone)
 
 
 # --- domain CLIP -------------------------------------------------------------------------------------------------------------
