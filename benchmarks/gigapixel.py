@@ -100,7 +100,7 @@ def _stage(name: str, home: str, scene_id: str) -> list[Outcome]:
     """One stage in this process: prints its facts and the peak of this process and its worker."""
     from ovd_platform.flow import guard, scenes
     from ovd_platform.flow.workspace import Workspace
-    from ovd_platform.raster.guarded import peak_bytes
+    from ovd_platform.guarded import peak_bytes
 
     ws = Workspace.open(home)
     if name == "tiles":

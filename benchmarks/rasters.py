@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.outcome import Outcome, shared_data
 from benchmarks.workspaces import save_result
 from ovd_platform.errors import OvdError
-from ovd_platform.raster.guarded import GuardedWorker
+from ovd_platform.guarded import GuardedWorker
 
 MEMORY_BYTES, STALL_S = 3 << 30, 60.0
 

@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks.made_scenes import BLOCK_PX, noisy_scene
 from benchmarks.outcome import Outcome
 from benchmarks.workspaces import BENCH_HOME, save_result
+from ovd_platform.guarded import peak_bytes
 from ovd_platform.raster.chips import is_every_pixel_valid
-from ovd_platform.raster.guarded import peak_bytes
 from ovd_platform.raster.histogram import BandHistogram
 from ovd_platform.raster.radiometry import InstrumentProfile, normalise, profile_from_histograms
 from ovd_platform.raster.scene import open_scene

@@ -50,7 +50,7 @@ def _child(tool: str, path: Path) -> dict[str, object]:
 
 
 def _one(tool: str, path: Path) -> dict[str, object]:
-    from ovd_platform.raster.guarded import peak_bytes
+    from ovd_platform.guarded import peak_bytes
 
     before = peak_bytes()
     started = time.process_time()

@@ -153,13 +153,10 @@ def scatter(site: Site, count: int) -> int:
     """
     rng = site.fixed
     found = 0
-    for _ in range(count * 60):
-        if found == count:
-            break
-        model = invented(int(rng.integers(DESIGNS)), rng)
-        uv = (rng.uniform(-0.6, 0.6) * site.size_m, rng.uniform(-0.6, 0.6) * site.size_m)
-        if site.add(model, uv, float(rng.uniform(0, 6.28)), "on open ground", surface="land", gap_m=2) is None:
-            continue
+    placed = site.scattered(
+        count, lambda: invented(int(rng.integers(DESIGNS)), rng), turn_rad=6.28, surface="land", gap_m=2, tries=60
+    )
+    for model, uv in placed:
         found += 1
         if rng.random() < 0.4:
             x0, y0, x1, y1 = model.box_xyxy

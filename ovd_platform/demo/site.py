@@ -3,7 +3,7 @@
 Belongs here: placement and its rules; what is built where is `zones_*`'.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal
 
@@ -185,6 +185,33 @@ class Site:
             return None
         self.placed.append(placed)
         return placed
+
+    def scattered(
+        self, count: int, make: Callable[[], Model], *, turn_rad: float, surface: Surface, gap_m: float, tries: int
+    ) -> Iterator[tuple[Model, tuple[float, float]]]:
+        """Place models at random spots of open ground.
+
+        Args:
+            count: How many at most.
+            make: Draws the next model; what finds no room is drawn anew.
+            turn_rad: Headings are drawn from [0, this).
+            surface: As in `add`.
+            gap_m: As in `add`.
+            tries: Attempts for each of ``count``.
+
+        Yields:
+            What was placed and where, plan frame, metres.
+        """
+        found = 0
+        for _ in range(count * tries):
+            if found == count:
+                return
+            model = make()
+            uv = (self.fixed.uniform(-0.6, 0.6) * self.size_m, self.fixed.uniform(-0.6, 0.6) * self.size_m)
+            turn = float(self.fixed.uniform(0, turn_rad))
+            if self.add(model, uv, turn, "on open ground", surface=surface, gap_m=gap_m) is not None:
+                found += 1
+                yield model, uv
 
     def reserve(self, corners_n2: Points, gap_m: float = 0.0, *, force: bool = False) -> bool:
         """Take an area (convex outline, scene frame); False, and nothing taken, if part of it is taken already."""

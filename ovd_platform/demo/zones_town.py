@@ -179,18 +179,13 @@ def domes(site: Site, count: int) -> int:
     """
     rng = site.fixed
     found = 0
-    for _ in range(count * 200):
-        if found == count:
-            break
-        model = dome_building(rng)
-        uv = (rng.uniform(-0.6, 0.6) * site.size_m, rng.uniform(-0.6, 0.6) * site.size_m)
-        if site.add(model, uv, float(rng.uniform(0, 1.57)), "on open ground", surface="open", gap_m=4) is None:
-            continue
+    placed = site.scattered(count, lambda: dome_building(rng), turn_rad=1.57, surface="open", gap_m=4, tries=200)
+    for model, uv in placed:
+        found += 1
         reach = model.box_xyxy[2] + rng.uniform(2, 5)
         site.ground.fill(
             site.box(uv[0] - reach, uv[1] - reach, uv[0] + reach, uv[1] + reach),
             str(rng.choice(("concrete", "grass", "gravel"))),
         )
         site.ground.stroke(site.xy([[uv[0], uv[1]], [uv[0] + reach + rng.uniform(8, 20), uv[1]]]), 2.5, "gravel")
-        found += 1
     return found

@@ -7,10 +7,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from ovd_platform.documents.extract import extract_document
-from ovd_platform.documents.guarded import DEFAULT_MEMORY_BYTES, DEFAULT_SECONDS, extract_document_guarded
+from ovd_platform.documents.guarded import DEFAULT_SECONDS, extract_document_guarded
 from ovd_platform.documents.opening import document_slug
 from ovd_platform.documents.outcome import EXTRACTOR_VERSION, DocumentOutcome
 from ovd_platform.errors import InputError
+from ovd_platform.guarded import DEFAULT_MEMORY_BYTES
 from ovd_platform.stores.home import file_hash
 
 _log = logging.getLogger(__name__)

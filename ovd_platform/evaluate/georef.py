@@ -61,12 +61,12 @@ def corner_errors_px(
     Returns:
         New array, shape (N,), float64, px.
     """
-    from pyproj import Geod
+    from ovd_platform.geometry.place import GEOD
 
     true, ring = np.asarray(true_lonlat_n2, dtype=np.float64), np.asarray(ring_lonlat, dtype=np.float64)
     a = np.repeat(true, len(ring), axis=0)
     b = np.tile(ring, (len(true), 1))
-    _, _, metres = Geod(ellps="WGS84").inv(a[:, 0], a[:, 1], b[:, 0], b[:, 1])
+    _, _, metres = GEOD.inv(a[:, 0], a[:, 1], b[:, 0], b[:, 1])
     distances = np.asarray(metres, dtype=np.float64).reshape(len(true), len(ring))
     return np.asarray(distances.min(axis=1) / gsd_m, dtype=np.float64)
 

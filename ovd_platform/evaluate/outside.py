@@ -141,15 +141,19 @@ def _scene(scene_id: str, image: Mapping[str, Any]) -> SceneRecord:
     )
 
 
+def _of_known_images(rows: Sequence[Mapping[str, Any]], ids: Mapping[Any, str]) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+    for number, row in enumerate(rows):
+        scene_id = ids.get(row["image_id"])
+        if scene_id is not None:
+            yield number, scene_id, row
+
+
 def _labels(
     rows: Sequence[Mapping[str, Any]], ids: Mapping[Any, str], classes: Mapping[int, str], *, oriented: bool
 ) -> tuple[dict[str, list[Annotation]], dict[str, float]]:
     labels: dict[str, list[Annotation]] = {scene_id: [] for scene_id in ids.values()}
     areas: dict[str, float] = {}
-    for number, row in enumerate(rows):
-        scene_id = ids.get(row["image_id"])
-        if scene_id is None:
-            continue
+    for number, scene_id, row in _of_known_images(rows, ids):
         quad = _quad(row) if oriented else None
         ignored = bool(int(row.get("iscrowd", 0)) or row.get("ignore") or row.get("difficult"))
         label = Annotation(
@@ -166,10 +170,7 @@ def _answers(
 ) -> tuple[dict[str, list[Detection]], dict[str, Quad]]:
     found: dict[str, list[Detection]] = {scene_id: [] for scene_id in ids.values()}
     corners: dict[str, Quad] = {}
-    for number, row in enumerate(rows):
-        scene_id = ids.get(row["image_id"])
-        if scene_id is None:
-            continue
+    for number, scene_id, row in _of_known_images(rows, ids):
         key, name, score = str(number), _name(row, classes), float(row["score"])
         quad = _quad(row) if rules.oriented else None
         if quad is not None:

@@ -6,26 +6,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ovd_platform.geometry.grid_kernel import fill
+
 _CELLS_A_SIDE = 512.0
-
-
-@njit(cache=True)
-def _fill(low, high, cols, buckets):  # type: ignore[no-untyped-def]  # numba compiles it
-    starts = np.zeros(buckets + 1, dtype=np.int64)
-    for index in range(low.shape[0]):
-        for row in range(low[index, 1], high[index, 1] + 1):
-            for col in range(low[index, 0], high[index, 0] + 1):
-                starts[row * cols + col + 1] += 1
-    for bucket in range(buckets):
-        starts[bucket + 1] += starts[bucket]
-    cursor = starts[:-1].copy()
-    members = np.empty(starts[-1], dtype=np.int32)
-    for index in range(low.shape[0]):
-        for row in range(low[index, 1], high[index, 1] + 1):
-            for col in range(low[index, 0], high[index, 0] + 1):
-                members[cursor[row * cols + col]] = index
-                cursor[row * cols + col] += 1
-    return starts, members
 
 
 @njit(cache=True)
@@ -79,7 +62,7 @@ def touching(boxes_n4: NDArray[np.float64], others_m4: NDArray[np.float64]) -> t
         if covered <= 16 * len(boxes_n4) + 65_536 or side == 1:
             break
         cell *= 2.0  # a few huge boxes would fill the grid
-    starts, members = _fill(low, high, side, side * side)
+    starts, members = fill(low, high, side, side * side)
     reach_low, reach_high = _cells(others_m4, origin, cell, side)
     outside = (others_m4[:, 2:] < origin).any(axis=1) | (others_m4[:, :2] > origin + extent).any(axis=1)
     reach_high[outside] = reach_low[outside] - 1

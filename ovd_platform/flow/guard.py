@@ -4,7 +4,7 @@ import atexit
 from functools import lru_cache
 
 from ovd_platform.flow.workspace import Workspace
-from ovd_platform.raster.guarded import GuardedWorker
+from ovd_platform.guarded import GuardedWorker
 
 
 def worker(ws: Workspace) -> GuardedWorker:

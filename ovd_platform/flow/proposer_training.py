@@ -164,17 +164,14 @@ def _judges(ws: Workspace, modality: str, boxes: dict[str, NDArray[np.float32]])
 
 def _apart(ws: Workspace, modality: str, scene_id: str, others: list[str]) -> bool:
     """Whether a scene is at least a block of the split away from others; unknown places are not."""
-    from pyproj import Geod
+    from ovd_platform.datasets.splits import footprint_centre
+    from ovd_platform.geometry.place import GEOD
 
-    def middle(name: str) -> tuple[float, float] | None:
-        ring = ws.scene(modality, name).footprint_lonlat
-        return (sum(x for x, _ in ring) / len(ring), sum(y for _, y in ring) / len(ring)) if ring else None
-
-    here, there = middle(scene_id), [middle(name) for name in others]
-    if here is None:
+    rings = [ws.scene(modality, name).footprint_lonlat for name in (scene_id, *others)]
+    if not all(rings):
         return False
-    least_m = 1000 * ws.config.split.block_km
-    return all(one is not None and Geod(ellps="WGS84").inv(*here, *one)[2] >= least_m for one in there)
+    here, *there = (footprint_centre(ring) for ring in rings)
+    return all(GEOD.inv(*here, *one)[2] >= 1000 * ws.config.split.block_km for one in there)
 
 
 def _better(

@@ -6,17 +6,19 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ovd_platform.geometry.grid_kernel import fill
+
 
 @njit(cache=True)
-def _suppress(boxes, tiles, iou, ios, cols, starts, members, left, top, right, bottom):  # type: ignore[no-untyped-def]  # numba compiles it
+def _suppress(boxes, tiles, iou, ios, cols, starts, members, low, high):  # type: ignore[no-untyped-def]  # numba compiles it
     count = boxes.shape[0]
     alive = np.ones(count, dtype=np.bool_)
     for first in range(count):
         if not alive[first]:
             continue
         area = (boxes[first, 2] - boxes[first, 0]) * (boxes[first, 3] - boxes[first, 1])
-        for row in range(top[first], bottom[first] + 1):
-            for col in range(left[first], right[first] + 1):
+        for row in range(low[first, 1], high[first, 1] + 1):
+            for col in range(low[first, 0], high[first, 0] + 1):
                 bucket = row * cols + col
                 for position in range(starts[bucket], starts[bucket + 1]):
                     second = members[position]
@@ -31,25 +33,6 @@ def _suppress(boxes, tiles, iou, ios, cols, starts, members, left, top, right, b
                     if shared > iou * (area + other - shared) or shared > ios * min(area, other):
                         alive[second] = False
     return alive
-
-
-@njit(cache=True)
-def _fill(left, top, right, bottom, cols, buckets):  # type: ignore[no-untyped-def]  # numba compiles it
-    starts = np.zeros(buckets + 1, dtype=np.int64)
-    for index in range(left.shape[0]):
-        for row in range(top[index], bottom[index] + 1):
-            for col in range(left[index], right[index] + 1):
-                starts[row * cols + col + 1] += 1
-    for bucket in range(buckets):
-        starts[bucket + 1] += starts[bucket]
-    cursor = starts[:-1].copy()
-    members = np.empty(starts[-1], dtype=np.int64)
-    for index in range(left.shape[0]):
-        for row in range(top[index], bottom[index] + 1):
-            for col in range(left[index], right[index] + 1):
-                members[cursor[row * cols + col]] = index
-                cursor[row * cols + col] += 1
-    return starts, members
 
 
 def surviving(boxes_n4: NDArray[np.float64], tile_index_n: NDArray[np.int64], iou: float, ios: float) -> NDArray[Any]:
@@ -72,8 +55,6 @@ def surviving(boxes_n4: NDArray[np.float64], tile_index_n: NDArray[np.int64], io
     low = ((boxes_n4[:, :2] - origin) // cell).astype(np.int64)
     high = np.maximum(((boxes_n4[:, 2:] - origin) // cell).astype(np.int64), low)
     cols, rows = (int(value) + 1 for value in high.max(axis=0))
-    starts, members = _fill(low[:, 0], low[:, 1], high[:, 0], high[:, 1], cols, rows * cols)
-    alive: NDArray[Any] = _suppress(
-        boxes_n4, tile_index_n, iou, ios, cols, starts, members, low[:, 0], low[:, 1], high[:, 0], high[:, 1]
-    )
+    starts, members = fill(low, high, cols, rows * cols)
+    alive: NDArray[Any] = _suppress(boxes_n4, tile_index_n, iou, ios, cols, starts, members, low, high)
     return alive

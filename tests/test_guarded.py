@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ovd_platform.errors import DamagedRasterError, HostileRasterError, NotARasterError
-from ovd_platform.raster.guarded import GuardedWorker
+from ovd_platform.guarded import GuardedWorker
 
 ADMIT = "ovd_platform.raster.admission:admit"
 

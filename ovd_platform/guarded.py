@@ -41,10 +41,20 @@ class GuardedWorker:
     Args:
         memory_bytes: Address space of the child, where the system can limit it.
         stall_s: Seconds without progress after which the child is stopped.
+        hostile: The error for a file that crashed, hung or filled the child.
+        remedy: What to do about it, for the message.
     """
 
-    def __init__(self, memory_bytes: int = DEFAULT_MEMORY_BYTES, stall_s: float = DEFAULT_STALL_S) -> None:
+    def __init__(
+        self,
+        memory_bytes: int = DEFAULT_MEMORY_BYTES,
+        stall_s: float = DEFAULT_STALL_S,
+        *,
+        hostile: type[OvdError] = HostileRasterError,
+        remedy: str = "Leave the file out, or raise guard.memory_mb and guard.stall_s.",
+    ) -> None:
         self.memory_bytes, self.stall_s = memory_bytes, stall_s
+        self._hostile, self._remedy = hostile, remedy
         self._child: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._lock = threading.Lock()
@@ -66,7 +76,7 @@ class GuardedWorker:
 
         Raises:
             OvdError: What the function raised, under its own name.
-            HostileRasterError: If the child crashed, hung, or ran out of memory.
+            hostile: (as given) If the child crashed, hung, or ran out of memory.
             ResourceError: If no child could be started.
         """
         with self._lock:
@@ -78,7 +88,7 @@ class GuardedWorker:
                 child.stdin.flush()
             except OSError:
                 self._stop()
-                raise HostileRasterError(self._message(about, "a worker that had died")) from None
+                raise self._hostile(self._message(about, "a worker that had died")) from None
             return self._answer(child, about, progress)
 
     def _answer(self, child: "subprocess.Popen[str]", about: str, progress: Progress | None) -> Any:
@@ -87,27 +97,35 @@ class GuardedWorker:
                 line = self._lines.get(timeout=self.stall_s)
             except queue.Empty:
                 self._stop()
-                raise HostileRasterError(self._message(about, f"no progress for {self.stall_s:g} s")) from None
+                raise self._hostile(self._message(about, f"no progress for {self.stall_s:g} s")) from None
             if line is None:
                 code = child.wait()
                 self._stop()
                 what = f"a crash with signal {-code}" if code < 0 else f"an end with code {code}"
-                raise HostileRasterError(self._message(about, what))
+                raise self._hostile(self._message(about, what))
             answer = json.loads(line)
             self.peak_bytes = max(self.peak_bytes, int(answer.get("peak_bytes", 0)))
             if "done" in answer:
                 if progress is not None:
                     progress(answer["done"], answer["total"], answer["what"])
             elif "error" in answer:
-                raise _error(answer["error"], answer["message"], self._message(about, answer["message"]))
+                raise self._raised(answer["error"], answer["message"], about)
             else:
                 return answer["result"]
 
     def _message(self, about: str, got: str) -> str:
         return (
             f"Cannot read {about}: expected an answer within {self.memory_bytes >> 20} MiB and {self.stall_s:g} s between signs of "
-            f"life, got {got}. Leave the file out, or raise guard.memory_mb and guard.stall_s."
+            f"life, got {got}. {self._remedy}"
         )
+
+    def _raised(self, name: str, message: str, about: str) -> OvdError:
+        """The child's error under its own name; what is no error of the platform is the file's fault."""
+        kind = getattr(errors, name, None)
+        if isinstance(kind, type) and issubclass(kind, OvdError):
+            return kind(message)
+        described = self._message(about, message)
+        return self._hostile(described if name == "MemoryError" else f"{described} ({name})")
 
     def _started(self) -> "subprocess.Popen[str]":
         if self._child is not None and self._child.poll() is None:
@@ -176,16 +194,8 @@ def _listen(child: "subprocess.Popen[str]", lines: "queue.Queue[str | None]") ->
     lines.put(None)
 
 
-def _error(name: str, message: str, described: str) -> OvdError:
-    """The error under its own name; what is no error of the platform is the file's fault."""
-    kind = getattr(errors, name, None)
-    if isinstance(kind, type) and issubclass(kind, OvdError):
-        return kind(message)
-    return HostileRasterError(described if name == "MemoryError" else f"{described} ({name})")
-
-
 def _environment() -> dict[str, str]:
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(__file__).resolve().parents[1])
     known = os.environ.get("PYTHONPATH")
     return {
         **os.environ,
