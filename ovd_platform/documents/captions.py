@@ -74,7 +74,7 @@ def find_captions(lines: Sequence[TextLine]) -> list[Caption]:
     Returns:
         New list in the order of the lines. Sentences that merely begin with "Figure 3 shows" are left out.
     """
-    usual_pt = _usual_size(lines)
+    usual_pt = usual_size(lines)
     captions = []
     taken: set[int] = set()
     for index, line in enumerate(lines):
@@ -93,7 +93,7 @@ def find_captions(lines: Sequence[TextLine]) -> list[Caption]:
     return captions
 
 
-def _usual_size(lines: Sequence[TextLine]) -> float:
+def usual_size(lines: Sequence[TextLine]) -> float:
     """Font size that most letters of the page have."""
     letters: dict[float, int] = {}
     for line in lines:
@@ -108,10 +108,12 @@ def _strength(match: re.Match[str], line: TextLine, lines: Sequence[TextLine], u
     text = match["text"]
     if delimiter in (":", "|", "–", "—"):
         return 1.0 if opens_block or differs else 0.9
+    if delimiter == "." and (not text or not text[0].islower()) and (opens_block or differs):
+        return 1.0
     if _VERBS.match(text):
         return 0.0
     if delimiter == "." and (not text or not text[0].islower()):
-        return 1.0 if opens_block or differs else 0.8
+        return 0.8
     if not text and (opens_block or differs):
         return 0.8
     if not delimiter and text and not text[0].islower() and text[0] not in ",;)":

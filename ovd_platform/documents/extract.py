@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovd_platform.documents.drawings import Drawing
+from ovd_platform.documents.headings import set_headings
 from ovd_platform.documents.image_statistics import measure, unit_image
 from ovd_platform.documents.kind import judge, remote_sensing_share
 from ovd_platform.documents.language import guess_language
@@ -33,6 +34,8 @@ from ovd_platform.records.pair import Pair
 from ovd_platform.stores.home import content_hash, file_hash
 
 _log = logging.getLogger(__name__)
+_RUN_STRENGTH, _LONE_STRENGTH = 0.5, 0.2  # of a heading over several images, and over one
+_SCAN_SHARE = 0.5  # of the page: one image without text beside it
 _MIN_LONE_SHARE = 0.012  # of the page: smaller uncaptioned drawings are logos and icons
 
 
@@ -129,16 +132,43 @@ def _read(document: Any, reading: _Reading) -> None:
     habit = float((votes[0] - votes[1]) / (votes.sum() + 2))
     columns = text_columns(text)
     about, language = remote_sensing_share(everything), guess_language(everything[:20_000])
+    worded: list[tuple[PageLayout, list[Figure], list[FigureWords]]] = []
     for layout, figures in found:
-        if reading.late:
-            reading.failed.append(f"page {layout.page + 1} and later: time ran out")
-            return
         words = page_words(layout, figures, text, habit, columns)
         whole = joined_fragments(figures, words)
         if len(whole) != len(figures):
             figures, words = whole, page_words(layout, whole, text, habit, columns)
+        worded.append((layout, figures, words))
+    for layout, figures, words in _with_headings(worded):
+        if reading.late:
+            reading.failed.append(f"page {layout.page + 1} and later: time ran out")
+            return
         for figure, of_figure in _worth_keeping(layout, figures, words, reading):
             _add_pair(document, figure, of_figure, reading, about, language)
+
+
+def _with_headings(
+    worded: Sequence[tuple[PageLayout, list[Figure], list[FigureWords]]],
+) -> Iterator[tuple[PageLayout, list[Figure], list[FigureWords]]]:
+    """Images without a caption take the heading that introduces them."""
+    bare = [
+        (layout, [(figure, _is_bare(figure, of_figure)) for figure, of_figure in zip(figures, words, strict=True)])
+        for layout, figures, words in worded
+    ]
+    headings = set_headings(bare)
+    for layout, figures, words in worded:
+        result = []
+        for figure, of_figure in zip(figures, words, strict=True):
+            heading = headings.get((figure.page, figure.box, figure.part))
+            if heading is not None:
+                strength = _RUN_STRENGTH if heading.figures > 1 else _LONE_STRENGTH
+                of_figure = replace(of_figure, caption=heading.text, strength=strength, run=heading.figures)
+            result.append(of_figure)
+        yield layout, figures, result
+
+
+def _is_bare(figure: Figure, words: FigureWords) -> bool:
+    return figure.placement is not None and not figure.scan and not words.caption and not words.label
 
 
 def _layouts(document: Any, reading: _Reading) -> Iterator[tuple[int, PageLayout]]:
@@ -150,7 +180,7 @@ def _layouts(document: Any, reading: _Reading) -> Iterator[tuple[int, PageLayout
         try:
             page = document[number]
             layout = read_layout(page)
-            if not layout.lines and layout.placements:
+            if not layout.lines and _is_scan(layout):
                 scanned.append(number + 1)
                 if reading.recogniser is not None:
                     layout = read_layout(page, recognised_page(page, reading.recogniser))
@@ -161,6 +191,10 @@ def _layouts(document: Any, reading: _Reading) -> Iterator[tuple[int, PageLayout
     if scanned:
         how = "read by the recogniser" if reading.recogniser is not None else "no recogniser is configured"
         reading.notes.append(f"{len(scanned)} page(s) of images without text ({how}), first {scanned[0]}")
+
+
+def _is_scan(layout: PageLayout) -> bool:
+    return any(box_area(placement.box) > _SCAN_SHARE * box_area(layout.bounds) for placement in layout.placements)
 
 
 def _worth_keeping(

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ovd_platform.documents.captions import Caption, find_captions
-from ovd_platform.documents.drawings import Drawing, page_drawings, vector_regions
+from ovd_platform.documents.captions import Caption, find_captions, part_captions
+from ovd_platform.documents.drawings import Drawing, page_drawings
 from ovd_platform.documents.matching import reading_order
 from ovd_platform.documents.page_boxes import Box, box_area, centre, clipped, covered_fraction, grown, intersection_area
 from ovd_platform.documents.page_text import Paragraph, TextLine, page_lines, paragraphs
 from ovd_platform.documents.rasters import Placement, find_placements
+from ovd_platform.documents.regions import vector_regions
 
 _MIN_SIDE_PX = 24
 _MIN_SIDE_PT = 30.0
@@ -132,7 +133,8 @@ def page_figures(layout: PageLayout, repeated: set[str]) -> tuple[list[Figure], 
             owner.marks.append(drawing)
     captioned = {line for caption in layout.captions for line in caption.lines}
     free = [line for line in layout.lines if line not in captioned]
-    for region in vector_regions(pieces, free, layout.bounds):
+    anchors = [part.box for part in part_captions(free) if part.bracketed] + [caption.box for caption in layout.captions]
+    for region in vector_regions(pieces, free, layout.bounds, anchors):
         box = clipped(region.box, layout.bounds)
         if not any(covered_fraction(figure.box, box) > 0.9 or covered_fraction(box, figure.box) > 0.6 for figure in figures):
             figures.append(Figure(layout.page, box, None, region.certain))
