@@ -14,7 +14,7 @@ from ovd_platform.documents.page_layout import Figure, PageLayout
 from ovd_platform.documents.page_text import TextLine
 
 _ENUMERATED = re.compile(r"^(?:\(?(?:\d{1,2}(?:\.\d{1,2}){0,3}|[a-zA-Z]|[ivx]{1,4})[.)]|\d{1,2}(?:\.\d{1,2}){1,3}|[§•▪])\s+(?=\S)")
-_MAX_WORDS, _MAX_LETTERS = 14, 110
+_MAX_WORDS, _MAX_LETTERS, _MIN_LETTERS = 14, 110, 6
 _INTRODUCTION_LINES = 10
 _MARGIN_SHARE = 0.09
 _FULL_WIDTH = 0.85
@@ -91,7 +91,7 @@ def _headings(layout: PageLayout, furniture: set[str]) -> dict[TextLine, str]:
 
 
 def _may_be_heading(line: TextLine, text: str, before: TextLine | None, usual_pt: float, widest_pt: float) -> bool:
-    if not any(letter.isalpha() for letter in text) or len(text) > _MAX_LETTERS or len(text.split()) > _MAX_WORDS:
+    if sum(letter.isalpha() for letter in text) < _MIN_LETTERS or len(text) > _MAX_LETTERS or len(text.split()) > _MAX_WORDS:
         return False
     if text != line.text:  # numbered
         return text[:1].isupper() or text[:1] in "\"'“„«"
