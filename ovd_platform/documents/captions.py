@@ -106,7 +106,7 @@ def _strength(match: re.Match[str], line: TextLine, lines: Sequence[TextLine], u
     differs = abs(line.size_pt - usual_pt) > 0.4 or line.bold or line.italic
     delimiter = match["delimiter"]
     text = match["text"]
-    if delimiter in (":", "|", "–", "—"):
+    if delimiter in (":", "|", "–", "—") or (delimiter == "-" and (opens_block or differs)):
         return 1.0 if opens_block or differs else 0.9
     if delimiter == "." and (not text or not text[0].islower()) and (opens_block or differs):
         return 1.0

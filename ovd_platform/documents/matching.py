@@ -12,6 +12,8 @@ from ovd_platform.documents.page_text import Paragraph, TextLine
 _FAR = 1e4
 _REACH_PT = 72.0
 _PANEL_GAP_PT = 60.0
+_PART_REACH_PT = 32.0
+_ROW_GAP_PT = 14.0
 _COLUMN_LETTERS = 90
 _SUNK_PT, _SUNK_SHARE = 8.0, 0.04
 
@@ -172,7 +174,7 @@ def _share_with_panels(
                 for m, other in enumerate(matches)
                 if other.caption is not None
                 and _are_panels(boxes[n], boxes[m], lettered[n] and lettered[m])
-                and _reaches(boxes, n, captions[other.caption], matches, m)
+                and _reaches(boxes, n, captions[other.caption], matches, m, lettered[n] and lettered[m])
             ]
             if options:
                 gap, m = min(options)
@@ -192,8 +194,9 @@ def _are_panels(first: Box, second: Box, lettered: bool) -> bool:
     return (row or column) and (lettered or sizes[0] > 0.4 * sizes[1])
 
 
-def _reaches(boxes: Sequence[Box], n: int, caption: Caption, matches: list[Match], m: int) -> bool:
-    """Whether a leftover by the owner may share its caption: centred on both, wide, or stacked; not behind the words."""
+def _reaches(boxes: Sequence[Box], n: int, caption: Caption, matches: list[Match], m: int, lettered: bool) -> bool:
+    """Whether a leftover by the owner may share its caption: both lettered or of one size and close, or the caption centred on
+    both or wide, or stacked; not behind the words."""
     side = matches[m].side
     if side == "beside":
         return True
@@ -204,7 +207,9 @@ def _reaches(boxes: Sequence[Box], n: int, caption: Caption, matches: list[Match
     nearer_to_group = abs(centre(caption.box)[0] - centre(group)[0]) < abs(centre(caption.box)[0] - centre(boxes[m])[0]) + 2
     wide = caption.box[2] - caption.box[0] > 1.2 * (boxes[m][2] - boxes[m][0])
     stacked = x_overlap(boxes[n], boxes[m]) > 0.6
-    return nearer_to_group or wide or stacked
+    heights = (boxes[n][3] - boxes[n][1], boxes[m][3] - boxes[m][1])
+    row = abs(boxes[n][1] - boxes[m][1]) < 3 and abs(heights[0] - heights[1]) < 3 and gap_x(boxes[n], boxes[m]) < _ROW_GAP_PT
+    return lettered or row or nearer_to_group or wide or stacked
 
 
 def reading_order(boxes: Sequence[Box]) -> list[int]:
@@ -231,7 +236,7 @@ def own_part(box: Box, parts: Sequence[PartCaption], others: Sequence[Box]) -> P
             else (0.0 if part.box[1] >= box[1] - 2 else box[1] - part.box[3] + 4)
         )
         nearer = any(other != box and _below_gap(other, part.box) < gap for other in others)
-        if 0 <= max(gap, 0) <= 22 and not nearer and (best is None or gap < best[0]):
+        if 0 <= max(gap, 0) <= (_PART_REACH_PT if part.bracketed else _PART_REACH_PT / 2) and not nearer and (best is None or gap < best[0]):
             best = (gap, part)
     return best[1] if best else None
 

@@ -24,7 +24,7 @@ from ovd_platform.documents.page_text import TextLine
 Piece = tuple[Box, int]
 _CELL_PT = 4.0
 _MIN_WIDTH_PT, _MIN_HEIGHT_PT = 40.0, 30.0
-_MIN_PANEL_PT = 12.0
+_MIN_PANEL_PT = 10.0
 _UNDER_PT = 30.0
 _RUNNING_WORDS = 7
 _VALLEY_PT = 3.0
@@ -185,7 +185,7 @@ def _region(members: Sequence[Piece], lines: Sequence[TextLine], anchors: Sequen
     box = union_box(member for member, _ in members)
     width, height = box[2] - box[0], box[3] - box[1]
     named = any(
-        box[0] - 2 <= centre(anchor)[0] <= box[2] + 2 and -4 <= anchor[1] - box[3] <= _UNDER_PT / 2 for anchor in anchors
+        box[0] - 2 <= centre(anchor)[0] <= box[2] + 2 and -4 <= anchor[1] - box[3] <= _UNDER_PT for anchor in anchors
     )
     if width < _MIN_WIDTH_PT or height < _MIN_HEIGHT_PT:
         small = min(width, height) >= _MIN_PANEL_PT and sum(weight for _, weight in members) >= 1
