@@ -196,18 +196,3 @@ def split_parts(text: str) -> tuple[str, dict[str, str]]:
         for mark, end in zip(marks, ends, strict=True)
     }
     return text[: marks[0].start()].strip(" :;,.-–"), parts
-
-
-def mention_pattern(label: str) -> re.Pattern[str] | None:
-    """Pattern that finds mentions of a figure in running text, also within "Figures 2 and 3"; None without a label."""
-    match = re.match(r"^\S+\s+(.+)$", label)
-    if match is None:
-        return None
-    number = r"\s*".join(re.escape(part) for part in re.split(r"\s+|(?<=_)|(?=_)", match[1]) if part)
-    words = (
-        r"(?:Figures?|Figs?\.?|Abbildung(?:en)?|Abb\.?|Bild(?:er)?|Figuras?|Images?|Photos?|Plates?|Chips?|Maps?|Karten?|"
-        r"Рис\.?)"
-    )
-    return re.compile(
-        rf"\b{words}\s*(?:[\w.\-]+\s*(?:,|and|und|et|y|&|-|–|to)\s*)*{number}(?![\d.]?\d|[_A-Za-z]\w)", re.IGNORECASE
-    )

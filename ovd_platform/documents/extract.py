@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ovd_platform.documents.document_text import DocumentText
 from ovd_platform.documents.figure_pairs import add_pairs
 from ovd_platform.documents.headings import set_headings
 from ovd_platform.documents.image_statistics import brightness, unit_image
@@ -31,6 +32,7 @@ from ovd_platform.stores.home import file_hash
 
 _RUN_STRENGTH = 0.5  # of a heading over several images; one over a single image is no caption
 _MIN_SCAN_PX = 400
+_ABOUT_LETTERS = 60_000  # what a document is about shows in its first pages
 _SCAN_SHARE = 0.5  # of the page: one image without text beside it
 _MIN_LONE_SHARE = 0.012  # of the page: smaller uncaptioned drawings are logos and icons
 
@@ -82,9 +84,9 @@ def extract_document(
 def _read(document: Any, reading: Reading) -> None:
     layouts = [layout for _, layout in _layouts(document, reading)]
     repeated = repeated_images(layouts)
-    text = [paragraph for layout in layouts for paragraph in layout.paragraphs]
+    text = DocumentText(paragraph for layout in layouts for paragraph in layout.paragraphs)
     captions = [caption.text for layout in layouts for caption in layout.captions]
-    everything = " ".join([*(paragraph.text for paragraph in text), *captions])
+    everything = " ".join([*(paragraph.text for paragraph in text.paragraphs), *captions])
     found: list[tuple[PageLayout, list[Figure]]] = []
     votes = np.zeros(2)
     for layout in layouts:
@@ -93,8 +95,8 @@ def _read(document: Any, reading: Reading) -> None:
         found.append((layout, figures))
         votes += side_votes(spoken_boxes(layout, figures), layout.captions)
     habit = float((votes[0] - votes[1]) / (votes.sum() + 2))
-    columns = text_columns(text)
-    about, language = remote_sensing_share(everything), guess_language(everything[:20_000])
+    columns = text_columns(text.paragraphs)
+    about, language = remote_sensing_share(everything[:_ABOUT_LETTERS]), guess_language(everything[:20_000])
     worded: list[tuple[PageLayout, list[Figure], list[FigureWords]]] = []
     for layout, figures in found:
         words = page_words(layout, figures, text, habit, columns)

@@ -67,7 +67,7 @@ def add_pairs(document: Any, figure: Figure, words: FigureWords, reading: Readin
     links = linked(printed, figure.marks, figure.box)
     records = callout_records(links, figure.box, pair_id, "vector")
     texts = words.callouts
-    if reading.recogniser is not None and reading.in_figures and figure.placement is not None and not figure.scan and not figure.cut:
+    if reading.recogniser is not None and reading.in_figures and _may_hold_words(figure):
         read = [item for item in recognised_words(rgb8(array), reading.recogniser, figure.box) if item[0] not in texts]
         texts = (*texts, *(text for text, _ in read))
         records += callout_records(linked(read, figure.marks, figure.box), figure.box, pair_id, "recognised")
@@ -86,6 +86,11 @@ def add_pairs(document: Any, figure: Figure, words: FigureWords, reading: Readin
     if figure.placement is not None and judgement.kind in _CROP_KINDS:
         for record in records:
             _add_crop(pair, record, array, reading)
+
+
+def _may_hold_words(figure: Figure) -> bool:
+    """Whether pixels are to be read: not those of whole pages and of scanned pictures whose words the page gave already."""
+    return figure.placement is not None and not figure.scan and not (figure.cut and figure.callouts)
 
 
 def figure_pixels(document: Any, page: Any, figure: Figure) -> NDArray[Any]:

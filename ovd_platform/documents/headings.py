@@ -83,6 +83,8 @@ def _headings(layout: PageLayout, furniture: set[str]) -> dict[TextLine, str]:
     found: dict[TextLine, str] = {}
     lines = sorted(layout.lines, key=lambda line: (line.box[1], line.box[0]))
     for index, line in enumerate(lines):
+        if len(line.text) > _MAX_LETTERS + 12:
+            continue
         text = _ENUMERATED.sub("", line.text)
         before = next((other for other in reversed(lines[:index]) if x_overlap(other.box, line.box) > 0.3), None)
         if _may_be_heading(line, text, before, usual, widest) and not _is_furniture(line, layout, furniture):
@@ -91,7 +93,7 @@ def _headings(layout: PageLayout, furniture: set[str]) -> dict[TextLine, str]:
 
 
 def _may_be_heading(line: TextLine, text: str, before: TextLine | None, usual_pt: float, widest_pt: float) -> bool:
-    if sum(letter.isalpha() for letter in text) < _MIN_LETTERS or len(text) > _MAX_LETTERS or len(text.split()) > _MAX_WORDS:
+    if len(text) > _MAX_LETTERS or len(text.split()) > _MAX_WORDS or sum(map(str.isalpha, text)) < _MIN_LETTERS:
         return False
     if text != line.text:  # numbered
         return text[:1].isupper() or text[:1] in "\"'“„«"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ovd_platform.documents.page_boxes import Box
+from ovd_platform.documents.page_boxes import Box, x_overlap
 from ovd_platform.documents.page_text import TextLine
 from ovd_platform.documents.rasters import render_box
 
@@ -19,6 +19,8 @@ _LOOK_SCALE = 0.5
 _INK = 0.15
 _MIN_INK_SHARE = 2e-4
 _MIN_CERTAINTY = 0.5
+_SAME_SIZE = 0.35
+_FIRST_BLOCK = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +75,24 @@ def recognised_page(page: Any, recogniser: Recogniser, minimum_certainty: float 
     rect = page.rect
     box = (float(rect.x0), float(rect.y0), float(rect.x1), float(rect.y1))
     image_hwc = render_box(page, box, scale=_PAGE_SCALE, max_side_px=2000)
-    lines = []
-    for number, (text, place) in enumerate(recognised_words(image_hwc, recogniser, box, minimum_certainty)):
-        lines.append(TextLine(text, place, place[3] - place[1], False, False, "recognised", 10_000 + number))
+    found = recognised_words(image_hwc, recogniser, box, minimum_certainty)
+    return _as_printed(sorted(found, key=lambda item: (item[1][1], item[1][0])))
+
+
+def _as_printed(found: Sequence[tuple[str, Box]]) -> list[TextLine]:
+    """Lines with the font sizes and blocks of print: read heights scatter, and every line comes alone."""
+    if not found:
+        return []
+    usual = float(np.median([box[3] - box[1] for _, box in found]))
+    lines: list[TextLine] = []
+    for text, box in found:
+        height = box[3] - box[1]
+        size = usual if abs(height - usual) < _SAME_SIZE * usual else height
+        above = [line for line in lines if x_overlap(line.box, box) > 0.5 and abs(line.size_pt - size) < 0.1]
+        last = max(above, key=lambda line: line.box[1], default=None)
+        joins = last is not None and box[1] - last.box[3] < 0.35 * usual
+        block = last.block if joins and last is not None else _FIRST_BLOCK + len(lines)
+        lines.append(TextLine(text, box, size, False, False, "recognised", block))
     return lines
 
 

@@ -14,6 +14,7 @@ _CLOSE_CELLS = 3
 _MIN_WIDTH_PT, _MIN_HEIGHT_PT = 36.0, 28.0
 _INK = 0.12  # darker than the paper by this share is ink
 _SOLID = 0.45
+_LOOSE_PT = 8.0
 _PRINTED = 0.02
 
 
@@ -95,7 +96,7 @@ def _joined(found: Sequence[tuple[Box, float]]) -> list[tuple[Box, float]]:
         changed = False
         kept: list[tuple[Box, float]] = []
         for box, fill in items:
-            host = next((index for index, (other, _) in enumerate(kept) if intersection_area(box, grown(other, 1.0)) > 0.3 * box_area(box)), None)
+            host = next((index for index, other in enumerate(kept) if _belongs((box, fill), other)), None)
             if host is None:
                 kept.append((box, fill))
             else:
@@ -103,6 +104,13 @@ def _joined(found: Sequence[tuple[Box, float]]) -> list[tuple[Box, float]]:
                 changed = True
         items = kept
     return items
+
+
+def _belongs(item: tuple[Box, float], host: tuple[Box, float]) -> bool:
+    """Whether an area lies in another's box, or both are loose strokes close to each other: parts of one drawing."""
+    if intersection_area(item[0], grown(host[0], 1.0)) > 0.3 * box_area(item[0]):
+        return True
+    return max(item[1], host[1]) < _SOLID and intersection_area(grown(item[0], _LOOSE_PT / 2), grown(host[0], _LOOSE_PT / 2)) > 0
 
 
 def _ink(page_hw: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -3,17 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ovd_platform.documents.captions import Caption, PartCaption, mention_pattern, part_captions, split_parts
+from ovd_platform.documents.captions import Caption, PartCaption, part_captions, split_parts
+from ovd_platform.documents.document_text import DocumentText
 from ovd_platform.documents.matching import Match, match_captions, own_part, reading_order, text_columns
-from ovd_platform.documents.page_boxes import Box, box_area, covered_fraction, grown, intersection_area, union_box, x_overlap
+from ovd_platform.documents.page_boxes import Box, box_area, covered_fraction, grown, intersection_area, union_box
 from ovd_platform.documents.page_layout import Figure, PageLayout
-from ovd_platform.documents.page_text import Paragraph
 
-_CONTEXT_LETTERS = 600
-_MIN_CONTEXT_LETTERS = 12
-_TAIL_LETTERS = 300
 _OWN_WORDS = 4  # a panel with as many words of its own does not need those it shares
-_ASIDE_PT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class FigureWords:
 def page_words(
     layout: PageLayout,
     figures: Sequence[Figure],
-    text: Sequence[Paragraph],
+    text: DocumentText,
     habit: float,
     columns: Sequence[tuple[float, float]],
 ) -> list[FigureWords]:
@@ -55,7 +51,7 @@ def page_words(
     Args:
         layout: The page.
         figures: Its figures.
-        text: Paragraphs of the whole document.
+        text: Of the whole document.
         habit: Where captions of this document stand, [-1, 1].
         columns: Text columns of the document, for pages that have no running text.
 
@@ -153,7 +149,7 @@ def _words(
     layout: PageLayout,
     parts: Sequence[PartCaption],
     boxes: Sequence[Box],
-    text: Sequence[Paragraph],
+    text: DocumentText,
 ) -> FigureWords:
     callouts = tuple(line.text for line in figure.callouts)
     caption = layout.captions[match.caption] if match.caption is not None else None
@@ -163,12 +159,12 @@ def _words(
         lone = own is not None and own.bracketed and own.box[1] > figure.box[1]
         lone = lone and own is not None and (series or len(own.text.split()) >= _OWN_WORDS)
         spoken = own.text if own is not None and lone else ""
-        return FigureWords(spoken, "", _text_above(figure, text), False, callouts, match, 0.5 if spoken else 0.0, False)
+        return FigureWords(spoken, "", text.above(figure.box, figure.page), False, callouts, match, 0.5 if spoken else 0.0, False)
     words, letter, shared = _panel_words(figure, match, caption, parts, boxes)
     label = f"{caption.label}({letter})" if letter else caption.label
-    context = _mention(caption, figure.page, text)
+    context = text.mention(caption, figure.page)
     return FigureWords(
-        words, label, context or _text_above(figure, text, caption), bool(context), callouts, match, caption.strength, shared
+        words, label, context or text.above(figure.box, figure.page, caption), bool(context), callouts, match, caption.strength, shared
     )
 
 
@@ -195,52 +191,3 @@ def _panel_words(
     if common and len(specific.split()) < _OWN_WORDS:
         return f"{common.rstrip('.:')}: {specific}", letter, False
     return specific, letter, False
-
-
-def _mention(caption: Caption, page: int, text: Sequence[Paragraph]) -> str:
-    """The nearest paragraph that names the figure, the caption itself excepted; "" if there is none."""
-    pattern = mention_pattern(caption.label)
-    if pattern is None:
-        return ""
-    for paragraph in sorted(text, key=lambda item: (abs(item.page - page), item.page < page)):
-        own = paragraph.page == page and paragraph.text.startswith(caption.label.split()[0]) and _overlaps(paragraph, caption)
-        hit = None if own else pattern.search(paragraph.text)
-        if hit is not None:
-            return _excerpt(paragraph.text, hit.start())
-    return ""
-
-
-def _overlaps(paragraph: Paragraph, caption: Caption) -> bool:
-    return (
-        paragraph.box[1] <= caption.box[3]
-        and paragraph.box[3] >= caption.box[1]
-        and x_overlap(paragraph.box, caption.box) > 0.3
-    )
-
-
-def _excerpt(text: str, position: int) -> str:
-    """At most 600 letters around a position, cut between words."""
-    if len(text) <= _CONTEXT_LETTERS:
-        return text
-    start = max(0, min(position - _CONTEXT_LETTERS // 2, len(text) - _CONTEXT_LETTERS))
-    cut = text[start : start + _CONTEXT_LETTERS]
-    return cut.partition(" ")[2].rpartition(" ")[0] if start else cut.rpartition(" ")[0]
-
-
-def _text_above(figure: Figure, text: Sequence[Paragraph], caption: Caption | None = None) -> str:
-    """The nearest words above a figure on its page, or the last words before it; headings count."""
-    usable = [
-        item
-        for item in text
-        if len(item.text) >= _MIN_CONTEXT_LETTERS and not (caption and caption.text and caption.text in item.text)
-    ]
-    same = [item for item in usable if item.page == figure.page and item.box[3] <= figure.box[1] + 8]
-    earlier = [item for item in usable if item.page < figure.page]
-    if same:  # another column counts, but only if it is much nearer
-        nearest = max(same, key=lambda item: item.box[3] - (0 if x_overlap(item.box, figure.box) > 0 else _ASIDE_PT))
-    elif earlier:
-        nearest = max(earlier, key=lambda item: (item.page, item.box[3]))
-    else:
-        return ""
-    tail = nearest.text[-_TAIL_LETTERS:]
-    return tail if len(nearest.text) <= _TAIL_LETTERS else tail.partition(" ")[2]
