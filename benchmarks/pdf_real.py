@@ -57,7 +57,10 @@ def run(arguments: list[str]) -> list[Outcome]:
         Outcome("their captions", _share(others, "right", "captioned"), 0.9),
         Outcome("their precision", _share(others, "found", "found", "false"), 0.9),
     ]  # fmt: skip
-    save_result("pdf-real", {"command": "uv run python -m benchmarks pdf-real", "documents": rows, "goals_met": all(item.met for item in outcomes)})
+    save_result(
+        "pdf-real",
+        {"command": "uv run python -m benchmarks pdf-real", "documents": rows, "goals_met": all(item.met for item in outcomes)},
+    )
     return outcomes
 
 
@@ -69,7 +72,11 @@ def compare(outcome: DocumentOutcome, truth: dict[str, Any]) -> tuple[Score, lis
     right, captioned, faults = 0, 0, []
     for row in truth["figures"]:
         captioned += bool(row["caption"] or row["label"])
-        near = [(_same_place(pair.box_page_xyxy, tuple(row["box"])), pair) for pair in found if pair.page + 1 == row["page"] and pair.pair_id not in taken]
+        near = [
+            (_same_place(pair.box_page_xyxy, tuple(row["box"])), pair)
+            for pair in found
+            if pair.page + 1 == row["page"] and pair.pair_id not in taken
+        ]
         overlap, best = max(near, key=lambda item: item[0], default=(0.0, None))
         if best is None or overlap < _SAME_PLACE:
             faults.append(f"page {row['page']} {row['label']} at {row['box']}: not found")
@@ -78,7 +85,9 @@ def compare(outcome: DocumentOutcome, truth: dict[str, Any]) -> tuple[Score, lis
         if (row["caption"] or row["label"]) and best.label == row["label"] and row["caption"] in best.caption:
             right += 1
         elif row["caption"] or row["label"]:
-            faults.append(f"page {row['page']} {row['label']}: expected {row['caption']!r}, got {best.label!r} {best.caption[:60]!r}")
+            faults.append(
+                f"page {row['page']} {row['label']}: expected {row['caption']!r}, got {best.label!r} {best.caption[:60]!r}"
+            )
     extra = [pair for pair in found if pair.pair_id not in taken and (pair.label or truth["uncaptioned"] != "ignored")]
     faults += [f"page {pair.page + 1} at {pair.box_page_xyxy}: {pair.label!r} is no figure of its own" for pair in extra]
     return Score(len(truth["figures"]), len(taken), captioned, right, len(extra)), faults

@@ -16,7 +16,33 @@ from benchmarks.workspaces import save_result
 
 PAGES = 1000
 FIGURE_EVERY = 3
-_WORDS = "The scene of the western harbour was taken at noon and the ships at the long pier are easy to see in it from above".split()
+_WORDS = [
+    "The",
+    "scene",
+    "of",
+    "the",
+    "western",
+    "harbour",
+    "was",
+    "taken",
+    "at",
+    "noon",
+    "and",
+    "the",
+    "ships",
+    "at",
+    "the",
+    "long",
+    "pier",
+    "are",
+    "easy",
+    "to",
+    "see",
+    "in",
+    "it",
+    "from",
+    "above",
+]
 
 
 def run(arguments: list[str]) -> list[Outcome]:
@@ -80,7 +106,9 @@ def make_document(path: Path, pages: int, seed: int = 3) -> None:
             chip = np.clip(rng.normal(90, 14, (128, 128)), 0, 255).astype(np.uint8)
             page.insert_image(pymupdf.Rect(54, 240, 254, 440), stream=bytes(imagecodecs.png_encode(chip)))
             page.draw_circle(pymupdf.Point(120, 300), 15, color=(1, 0, 0))
-            page.insert_text((54, 456), f"Figure {number // FIGURE_EVERY + 1}: A ship at the pier of harbour {number}.", fontsize=9)
+            page.insert_text(
+                (54, 456), f"Figure {number // FIGURE_EVERY + 1}: A ship at the pier of harbour {number}.", fontsize=9
+            )
     document.save(path, deflate=True)
     document.close()
 
@@ -89,8 +117,6 @@ def bare_calls(path: Path, folder: Path) -> None:
     """The library calls the extractor rests on, and nothing else: words, drawings, images, decoding, encoding, writing."""
     import imagecodecs
     import pymupdf
-
-    from ovd_platform.documents.rasters import find_placements, render_box
 
     folder.mkdir(parents=True, exist_ok=True)
     flags = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
@@ -106,7 +132,6 @@ def bare_calls(path: Path, folder: Path) -> None:
                 rows = np.frombuffer(pixmap.samples, np.uint8).reshape(pixmap.height, pixmap.width, -1)
                 data = imagecodecs.png_encode(np.ascontiguousarray(rows.squeeze()), level=4)
                 (folder / f"{page.number}-{entry['number']}.png").write_bytes(data)
-    del find_placements, render_box
 
 
 def _extract(path: Path, folder: Path) -> Any:

@@ -6,7 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
-from ovd_platform.documents.guarded import DEFAULT_SECONDS, PixelWords, extract_document_guarded, extract_with_words, extractor_version
+from ovd_platform.documents.guarded import (
+    DEFAULT_SECONDS,
+    PixelWords,
+    extract_document_guarded,
+    extract_with_words,
+    extractor_version,
+)
 from ovd_platform.documents.opening import document_slug
 from ovd_platform.documents.outcome import DocumentOutcome
 from ovd_platform.errors import InputError

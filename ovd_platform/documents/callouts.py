@@ -96,7 +96,12 @@ def callout_records(links: Sequence[Link], image: Box, pair_id: str, source: str
 def fractions(box: Box, image: Box) -> tuple[float, float, float, float]:
     """A page box as fractions of an image, clipped to [0, 1]."""
     width, height = max(image[2] - image[0], 1e-6), max(image[3] - image[1], 1e-6)
-    place = ((box[0] - image[0]) / width, (box[1] - image[1]) / height, (box[2] - image[0]) / width, (box[3] - image[1]) / height)
+    place = (
+        (box[0] - image[0]) / width,
+        (box[1] - image[1]) / height,
+        (box[2] - image[0]) / width,
+        (box[3] - image[1]) / height,
+    )
     inside = [round(min(1.0, max(0.0, value)), 4) for value in place]
     return (inside[0], inside[1], inside[2], inside[3])
 
@@ -157,7 +162,9 @@ def _assigned(cost_nk: np.ndarray) -> list[tuple[int, int]]:
     return [(int(n), int(k)) for n, k in zip(rows, columns, strict=True) if cost_nk[n, k] < _FAR]
 
 
-def crop_box_px(region: Sequence[float], shape_hw: tuple[int, int], minimum_px: int, margin: float = 0.5) -> tuple[int, int, int, int]:
+def crop_box_px(
+    region: Sequence[float], shape_hw: tuple[int, int], minimum_px: int, margin: float = 0.5
+) -> tuple[int, int, int, int]:
     """Pixels of a crop around a region: the region with a margin, at least square, inside the image.
 
     Args:

@@ -12,11 +12,16 @@ _MIN_CONTEXT_LETTERS = 12
 _TAIL_LETTERS = 300
 _ASIDE_PT = 60.0
 
-_NUMBER = r"(?:[A-Za-z]{1,8}\s?_\s?)?[A-Za-z]?\d+(?:[.\-–_/][A-Za-z]*_?\d+)*[a-z]?(?![A-Za-z])|[A-Z]+(?:\s?_[A-Za-z0-9]+)+|[IVXL]+\b"
+_NUMBER = (
+    r"(?:[A-Za-z]{1,8}\s?_\s?)?[A-Za-z]?\d+(?:[.\-–_/][A-Za-z]*_?\d+)*[a-z]?(?![A-Za-z])|[A-Z]+(?:\s?_[A-Za-z0-9]+)+|[IVXL]+\b"
+)
+# Any word before a number, looked up afterwards: an alternation of forty words would be tried at every letter of the document.
 _MENTION = re.compile(
-    r"(?:[Ff]igure|FIGURE|[Ff]ig|FIG|[Aa]bbildung|[Aa]bb|[Bb]ild|[Ff]igura|[Ii]mage|[Pp]hoto|[Pp]late|[Cc]hip|[Mm]ap|[Kk]arte|[Рр]ис(?:унок|унк[еи])?"
-    r"|[Oo]br|[Rr]ys|[Aa]fbeelding|[Ss]cheme|[Cc]hart|[Ee]xhibit|[Tt]afel|[Cc]arte|[Mm]apa|[Ff]oto)(?:s|S|es|en|er|n)?\.?\s*"
-    rf"(?P<numbers>(?:{_NUMBER})(?:\s*(?:,|and|und|et|y|&|-|–|to|bis|à|a)\s*(?:{_NUMBER}))*)"
+    rf"(?<![^\W_])(?P<word>[^\W\d_]{{3,13}})\.?\s*(?P<numbers>(?:{_NUMBER})(?:\s*(?:,|and|und|et|y|&|-|–|to|bis|à|a)\s*(?:{_NUMBER}))*)"
+)
+_WORD = re.compile(
+    r"(?:figur|fig|abb|bild|image|photo|plate|chip|map|karte|рис|obr|rys|afbeelding|scheme|chart|exhibit|tafel|carte|foto)[^\W\d_]{0,6}",
+    re.IGNORECASE,
 )
 _EACH = re.compile(_NUMBER)
 
@@ -35,6 +40,8 @@ class DocumentText:
         for paragraph in self.paragraphs:
             self._pages.setdefault(paragraph.page, []).append(paragraph)
             for found in _MENTION.finditer(paragraph.text):
+                if not _WORD.fullmatch(found["word"]):
+                    continue
                 for number in _EACH.findall(found["numbers"]):
                     key = _key(number)
                     for name in {key, key.rstrip("abcdefgh")} if key[:1].isdigit() else {key}:

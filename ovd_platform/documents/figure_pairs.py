@@ -20,6 +20,7 @@ from ovd_platform.documents.outcome import Overlay
 from ovd_platform.documents.page_boxes import Box
 from ovd_platform.documents.page_layout import Figure
 from ovd_platform.documents.pair_images import write_image
+from ovd_platform.documents.pixel_marks import pixel_marks
 from ovd_platform.documents.rasters import decode_placement, render_box
 from ovd_platform.documents.reading import Reading
 from ovd_platform.documents.recognition import recognised_words
@@ -63,14 +64,7 @@ def add_pairs(document: Any, figure: Figure, words: FigureWords, reading: Readin
         reading.dropped["small image"] += 1
         return
     pair_id = content_hash(reading.version, figure.page, _whole(figure.box), figure.part)
-    printed = [(line.text, line.box) for line in figure.callouts]
-    links = linked(printed, figure.marks, figure.box)
-    records = callout_records(links, figure.box, pair_id, "vector")
-    texts = words.callouts
-    if reading.recogniser is not None and reading.in_figures and _may_hold_words(figure):
-        read = [item for item in recognised_words(rgb8(array), reading.recogniser, figure.box) if item[0] not in texts]
-        texts = (*texts, *(text for text, _ in read))
-        records += callout_records(linked(read, figure.marks, figure.box), figure.box, pair_id, "recognised")
+    texts, records = _callouts(figure, words, array, reading, pair_id)
     judgement = judge(
         measure(array),
         caption=" ".join((words.caption, *texts)),
@@ -86,6 +80,25 @@ def add_pairs(document: Any, figure: Figure, words: FigureWords, reading: Readin
     if figure.placement is not None and judgement.kind in _CROP_KINDS:
         for record in records:
             _add_crop(pair, record, array, reading)
+
+
+def _callouts(
+    figure: Figure, words: FigureWords, array: NDArray[Any], reading: Reading, pair_id: str
+) -> tuple[tuple[str, ...], list[Callout]]:
+    """All words over a figure, and those of them that point to something."""
+    printed = [(line.text, line.box) for line in figure.callouts]
+    read: list[tuple[str, Box]] = []
+    if reading.recogniser is not None and reading.in_figures and _may_hold_words(figure):
+        known = {text for text, _ in printed}
+        read = [item for item in recognised_words(rgb8(array), reading.recogniser, figure.box) if item[0] not in known]
+    marks = list(figure.marks)
+    if figure.placement is not None and (read or (figure.cut and printed)):
+        marks += pixel_marks(array, figure.box, [box for _, box in (*printed, *read)])
+    records = callout_records(linked(printed, marks, figure.box), figure.box, pair_id, "recognised" if figure.cut else "vector")
+    linked_texts = {record.text for record in records}
+    rest = [item for item in read if item[0] not in linked_texts]
+    records += callout_records(linked(rest, marks, figure.box), figure.box, pair_id, "recognised")
+    return (*words.callouts, *(text for text, _ in read)), records
 
 
 def _may_hold_words(figure: Figure) -> bool:

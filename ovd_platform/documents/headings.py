@@ -13,7 +13,9 @@ from ovd_platform.documents.page_boxes import Box, x_overlap
 from ovd_platform.documents.page_layout import Figure, PageLayout
 from ovd_platform.documents.page_text import TextLine
 
-_ENUMERATED = re.compile(r"^(?:\(?(?:\d{1,2}(?:\.\d{1,2}){0,3}|[a-zA-Z]|[ivx]{1,4})[.)]|\d{1,2}(?:\.\d{1,2}){1,3}|[§•▪])\s+(?=\S)")
+_ENUMERATED = re.compile(
+    r"^(?:\(?(?:\d{1,2}(?:\.\d{1,2}){0,3}|[a-zA-Z]|[ivx]{1,4})[.)]|\d{1,2}(?:\.\d{1,2}){1,3}|[§•▪])\s+(?=\S)"
+)
 _MAX_WORDS, _MAX_LETTERS, _MIN_LETTERS = 14, 110, 6
 _INTRODUCTION_LINES = 10
 _MARGIN_SHARE = 0.09

@@ -110,7 +110,11 @@ def measure(array: NDArray[Any], max_side_px: int = 768) -> ImageStatistics:
     counts = np.bincount(codes.ravel())
     commonest = np.sort(counts[counts > 0])[-8:]
     third = max(1, grey_hw.shape[0] // 3)
-    red, green, blue = image[..., 0], image[..., 1], image[..., 2]  # by planes: reducing a short last axis takes ten times as long
+    red, green, blue = (
+        image[..., 0],
+        image[..., 1],
+        image[..., 2],
+    )  # by planes: reducing a short last axis takes ten times as long
     darkest = np.minimum(np.minimum(red, green), blue)
     spread = np.maximum(np.maximum(red, green), blue) - darkest
     strong = np.hypot(right, down) > 4 / 255

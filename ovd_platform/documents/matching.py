@@ -195,8 +195,7 @@ def _are_panels(first: Box, second: Box, lettered: bool) -> bool:
 
 
 def _reaches(boxes: Sequence[Box], n: int, caption: Caption, matches: list[Match], m: int, lettered: bool) -> bool:
-    """Whether a leftover by the owner may share its caption: both lettered or of one size and close, or the caption centred on
-    both or wide, or stacked; not behind the words."""
+    """Whether a leftover by the owner may share its caption: lettered, in a row, under a centred or wide caption, or stacked."""
     side = matches[m].side
     if side == "beside":
         return True
@@ -236,7 +235,11 @@ def own_part(box: Box, parts: Sequence[PartCaption], others: Sequence[Box]) -> P
             else (0.0 if part.box[1] >= box[1] - 2 else box[1] - part.box[3] + 4)
         )
         nearer = any(other != box and _below_gap(other, part.box) < gap for other in others)
-        if 0 <= max(gap, 0) <= (_PART_REACH_PT if part.bracketed else _PART_REACH_PT / 2) and not nearer and (best is None or gap < best[0]):
+        if (
+            0 <= max(gap, 0) <= (_PART_REACH_PT if part.bracketed else _PART_REACH_PT / 2)
+            and not nearer
+            and (best is None or gap < best[0])
+        ):
             best = (gap, part)
     return best[1] if best else None
 

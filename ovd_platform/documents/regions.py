@@ -5,6 +5,7 @@ Does not belong here: the shape of one drawing (drawings), images (rasters), who
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -167,7 +168,7 @@ def _boundaries(pieces: Sequence[Piece], row: Sequence[Box]) -> list[float]:
     """
     edges = []
     starts, ends = np.sort([box[0] for box, _ in pieces]), np.sort([box[2] for box, _ in pieces])
-    for first, second in zip(row[:-1], row[1:], strict=True):
+    for first, second in pairwise(row):
         left, right = centre(first)[0], centre(second)[0]
         cuts = np.unique(np.r_[left, ends[(ends > left) & (ends < right)], starts[(starts > left) & (starts < right)], right])
         middles, widths = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)
@@ -184,9 +185,7 @@ def _boundaries(pieces: Sequence[Piece], row: Sequence[Box]) -> list[float]:
 def _region(members: Sequence[Piece], lines: Sequence[TextLine], anchors: Sequence[Box]) -> VectorRegion | None:
     box = union_box(member for member, _ in members)
     width, height = box[2] - box[0], box[3] - box[1]
-    named = any(
-        box[0] - 2 <= centre(anchor)[0] <= box[2] + 2 and -4 <= anchor[1] - box[3] <= _UNDER_PT for anchor in anchors
-    )
+    named = any(box[0] - 2 <= centre(anchor)[0] <= box[2] + 2 and -4 <= anchor[1] - box[3] <= _UNDER_PT for anchor in anchors)
     if width < _MIN_WIDTH_PT or height < _MIN_HEIGHT_PT:
         small = min(width, height) >= _MIN_PANEL_PT and sum(weight for _, weight in members) >= 1
         if not (named and small):

@@ -63,7 +63,12 @@ def pictures_of_scan(page_hw: NDArray[np.float32], lines: Sequence[TextLine], bo
     count, _, statistics, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     found: list[tuple[Box, float]] = []
     for x, y, width, height, area in statistics[1:count].tolist():
-        box = (bounds[0] + x * _GRID_PT, bounds[1] + y * _GRID_PT, bounds[0] + (x + width) * _GRID_PT, bounds[1] + (y + height) * _GRID_PT)
+        box = (
+            bounds[0] + x * _GRID_PT,
+            bounds[1] + y * _GRID_PT,
+            bounds[0] + (x + width) * _GRID_PT,
+            bounds[1] + (y + height) * _GRID_PT,
+        )
         found.append((box, area / max(width * height, 1)))
     return _figures(_joined([item for item in found if _is_large(item[0], 6.0)]), lines, bounds)
 
@@ -110,7 +115,9 @@ def _belongs(item: tuple[Box, float], host: tuple[Box, float]) -> bool:
     """Whether an area lies in another's box, or both are loose strokes close to each other: parts of one drawing."""
     if intersection_area(item[0], grown(host[0], 1.0)) > 0.3 * box_area(item[0]):
         return True
-    return max(item[1], host[1]) < _SOLID and intersection_area(grown(item[0], _LOOSE_PT / 2), grown(host[0], _LOOSE_PT / 2)) > 0
+    return (
+        max(item[1], host[1]) < _SOLID and intersection_area(grown(item[0], _LOOSE_PT / 2), grown(host[0], _LOOSE_PT / 2)) > 0
+    )
 
 
 def _ink(page_hw: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -135,4 +142,3 @@ def cut(page: NDArray[Any], box: Box, whole: Box) -> NDArray[Any]:
     """
     rows, columns = _pixels(box, whole, page.shape)
     return np.ascontiguousarray(page[rows, columns])
-

@@ -159,12 +159,21 @@ def _words(
         lone = own is not None and own.bracketed and own.box[1] > figure.box[1]
         lone = lone and own is not None and (series or len(own.text.split()) >= _OWN_WORDS)
         spoken = own.text if own is not None and lone else ""
-        return FigureWords(spoken, "", text.above(figure.box, figure.page), False, callouts, match, 0.5 if spoken else 0.0, False)
+        return FigureWords(
+            spoken, "", text.above(figure.box, figure.page), False, callouts, match, 0.5 if spoken else 0.0, False
+        )
     words, letter, shared = _panel_words(figure, match, caption, parts, boxes)
     label = f"{caption.label}({letter})" if letter else caption.label
     context = text.mention(caption, figure.page)
     return FigureWords(
-        words, label, context or text.above(figure.box, figure.page, caption), bool(context), callouts, match, caption.strength, shared
+        words,
+        label,
+        context or text.above(figure.box, figure.page, caption),
+        bool(context),
+        callouts,
+        match,
+        caption.strength,
+        shared,
     )
 
 
