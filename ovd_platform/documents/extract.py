@@ -137,6 +137,7 @@ def _is_bare(figure: Figure, words: FigureWords) -> bool:
 
 def _layouts(document: Any, reading: Reading) -> Iterator[tuple[int, PageLayout]]:
     scanned = []
+    unreadable: tuple[type[Exception], ...] = (UnreadableDocumentError, *pdf_errors())
     for number in range(reading.pages):
         if reading.late:
             reading.failed.append(f"page {number + 1} and later: time ran out")
@@ -149,7 +150,7 @@ def _layouts(document: Any, reading: Reading) -> Iterator[tuple[int, PageLayout]
                 if reading.recogniser is not None:
                     layout = with_lines(layout, recognised_page(page, reading.recogniser))
             _look_into_scan(document, page, layout, reading)
-        except (UnreadableDocumentError, *pdf_errors()) as error:
+        except unreadable as error:
             reading.failed.append(f"page {number + 1}: {(str(error).splitlines() or ['unknown'])[0]}")
             continue
         yield number, layout

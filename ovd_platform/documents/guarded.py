@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ovd_platform.documents.opening import document_slug
 from ovd_platform.documents.outcome import EXTRACTOR_VERSION, DocumentOutcome
+from ovd_platform.documents.recognition import Recogniser
 from ovd_platform.errors import InputError, OvdError, UnreadableDocumentError
 from ovd_platform.guarded import DEFAULT_MEMORY_BYTES, GuardedWorker
 from ovd_platform.stores.home import file_hash
@@ -93,9 +94,11 @@ def extract_with_words(
     """`extract_document` with the recogniser that is shipped, where words in pixels are wanted."""
     from ovd_platform.documents.extract import extract_document
 
-    recogniser = None
+    recogniser: Recogniser | None = None
     if words != "off":
-        from ovd_platform.documents.rapid import read_words as recogniser
+        from ovd_platform.documents.rapid import read_words
+
+        recogniser = read_words
     outcome = extract_document(
         path,
         images_dir,

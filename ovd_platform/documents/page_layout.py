@@ -243,7 +243,7 @@ def _at_arrow_tail(line: TextLine, figure: Figure) -> bool:
 def _collect_callouts(figures: Sequence[Figure], lines: Sequence[TextLine]) -> None:
     """A line belongs to the smallest figure its middle lies in, or that an arrow leads to from it."""
     for line in lines:
-        middle = centre(line.box)
+        middle = centre(line.place)
         inside = [figure for figure in figures if _inside(middle, figure.box) or _at_arrow_tail(line, figure)]
         if inside:
             min(inside, key=lambda figure: box_area(figure.box)).callouts.append(line)

@@ -7,6 +7,8 @@ from typing import Any
 from ovd_platform.documents.page_boxes import Box, union_box
 
 _SAME_LINE_GAP = 1.5  # of the font size: justified text comes in pieces, column gutters are wider
+RECOGNISED = "recognised"
+"""Font name of lines that were read from pixels."""
 _PANEL = re.compile(r"^\([a-h]\)(?:\s|$)")
 
 
@@ -22,6 +24,7 @@ class TextLine:
         italic: Whether its longest span is italic.
         font: Name of the font of its longest span.
         block: Number of the text block on the page (a block never crosses a column gutter).
+        seen: On a skewed scan, where it is seen; `box` is where it would stand on the straight page.
     """
 
     text: str
@@ -31,6 +34,12 @@ class TextLine:
     italic: bool
     font: str
     block: int
+    seen: Box | None = None
+
+    @property
+    def place(self) -> Box:
+        """Where its ink is, also on a skewed scan."""
+        return self.seen or self.box
 
 
 @dataclass(frozen=True, slots=True)

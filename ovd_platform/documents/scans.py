@@ -29,7 +29,7 @@ def is_printed(page_hw: NDArray[np.float32], lines: Sequence[TextLine], bounds: 
     ink_hw = _ink(page_hw)
     shares = []
     for line in lines[:200]:
-        rows, columns = _pixels(line.box, bounds, page_hw.shape)
+        rows, columns = _pixels(line.place, bounds, page_hw.shape)
         if rows.stop > rows.start and columns.stop > columns.start:
             shares.append(float(ink_hw[rows, columns].mean()))
     return bool(shares) and float(np.median(shares)) > _PRINTED
@@ -56,7 +56,7 @@ def pictures_of_scan(page_hw: NDArray[np.float32], lines: Sequence[TextLine], bo
     solid_hw = share_hw > 0.15
     plain_hw = solid_hw.copy()
     for line in lines:
-        of_line = _pixels(grown(line.box, 1.0), bounds, plain_hw.shape)
+        of_line = _pixels(grown(line.place, 1.0), bounds, plain_hw.shape)
         if share_hw[of_line].size and float(share_hw[of_line].mean()) < _SOLID:  # words on paper, not words on a picture
             plain_hw[of_line] = False
     closed = cv2.morphologyEx(plain_hw.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((_CLOSE_CELLS, _CLOSE_CELLS), np.uint8))
@@ -78,9 +78,9 @@ def _figures(found: Sequence[tuple[Box, float]], lines: Sequence[TextLine], boun
     for box, fill in found:
         if not _is_large(box, 0.0) or box_area(box) > 0.9 * box_area(bounds):
             continue
-        inside = [line for line in lines if covered_fraction(line.box, box) > 0.6]
+        inside = [line for line in lines if covered_fraction(line.place, box) > 0.6]
         running = sum(len(line.text.split()) >= 7 for line in inside)
-        wordy = sum(intersection_area(line.box, box) for line in inside) > 0.3 * box_area(box)
+        wordy = sum(intersection_area(line.place, box) for line in inside) > 0.3 * box_area(box)
         if running >= 3 and fill < _SOLID:
             continue
         result.append((box, fill >= 0.3 or not (wordy or len(inside) > 8)))
