@@ -1,5 +1,6 @@
 """Figures inside a scanned page. Belongs here: telling pictures from print in the pixels of a page; reading words is recognition's."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovd_platform.documents.page_boxes import Box, box_area, covered_fraction, grown, intersection_area, union_box
-from ovd_platform.documents.page_text import TextLine
+from ovd_platform.documents.page_text import RECOGNISED, TextLine
 
 _GRID_PT = 1.5  # cells the page is looked at in
 _CLOSE_CELLS = 3
@@ -16,6 +17,8 @@ _INK = 0.12  # darker than the paper by this share is ink
 _SOLID = 0.45
 _LOOSE_PT = 8.0
 _PRINTED = 0.02
+_LONG_WORD, _ODD_SHARE = 14, 0.09  # one word in fifty is odd in print, German and formulas included
+_RUN_TOGETHER = re.compile(r"[^\W\d_]{2}[A-ZÄÖÜ][a-zäöü]|[^\W\d_],[^\W\d_]|[^\W\d_]\.[^\W\d_]{2}")
 
 
 def is_printed(page_hw: NDArray[np.float32], lines: Sequence[TextLine], bounds: Box) -> bool:
@@ -33,6 +36,13 @@ def is_printed(page_hw: NDArray[np.float32], lines: Sequence[TextLine], bounds: 
         if rows.stop > rows.start and columns.stop > columns.start:
             shares.append(float(ink_hw[rows, columns].mean()))
     return bool(shares) and float(np.median(shares)) > _PRINTED
+
+
+def is_poor_text(lines: Sequence[TextLine]) -> bool:
+    """Whether the words of a hidden text layer run together, as badly made ones do; words that were read here never are."""
+    words = [word for line in lines if line.font != RECOGNISED for word in line.text.split() if any(map(str.isalpha, word))]
+    odd = sum(len(word) >= _LONG_WORD or _RUN_TOGETHER.search(word) is not None for word in words)
+    return bool(words) and odd > _ODD_SHARE * len(words)
 
 
 def pictures_of_scan(page_hw: NDArray[np.float32], lines: Sequence[TextLine], bounds: Box) -> list[tuple[Box, bool]]:
