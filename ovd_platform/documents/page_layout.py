@@ -10,7 +10,8 @@ from ovd_platform.documents.drawings import Drawing, page_drawings
 from ovd_platform.documents.matching import reading_order
 from ovd_platform.documents.page_boxes import Box, box_area, centre, clipped, covered_fraction, grown, intersection_area
 from ovd_platform.documents.page_text import Paragraph, TextLine, page_lines, paragraphs
-from ovd_platform.documents.rasters import Placement, find_placements
+from ovd_platform.documents.placement import Placement
+from ovd_platform.documents.rasters import find_placements
 from ovd_platform.documents.regions import vector_regions
 
 _MIN_SIDE_PX = 24

@@ -133,3 +133,31 @@ def test_the_shipped_recogniser_reads_a_label() -> None:
     (line,) = read_words(image)
     assert line.text == "TANKER"
     assert line.box_image_xyxy == pytest.approx((58, 78, 156, 106), abs=10)
+
+
+@pytest.mark.parametrize("grid", [(1, 2), (2, 1), (3, 3)])
+def test_an_image_cut_into_a_grid_is_one_again_and_a_gallery_is_not(tmp_path: Path, grid: tuple[int, int]) -> None:
+    rows, columns = grid
+    smooth = cv2.GaussianBlur(np.random.default_rng(4).normal(128, 60, (180, 180)), (0, 0), 3) * 3 - 256
+    whole = np.clip(smooth, 0, 255).astype(np.uint8)
+    document = pymupdf.open()
+    for number in range(2):  # the same grid of one image, and of images that have nothing to do with each other
+        page = document.new_page(width=400, height=400)
+        for row in range(rows):
+            for column in range(columns):
+                part = whole[
+                    row * 180 // rows : (row + 1) * 180 // rows, column * 180 // columns : (column + 1) * 180 // columns
+                ]
+                part = part if number == 0 else np.ascontiguousarray(np.rot90(part, 2) if (row + column) % 2 else part)
+                box = pymupdf.Rect(
+                    50 + column * 270 / columns,
+                    50 + row * 270 / rows,
+                    50 + (column + 1) * 270 / columns,
+                    50 + (row + 1) * 270 / rows,
+                )
+                page.insert_image(box, stream=png(np.ascontiguousarray(part)), keep_proportion=False)
+    document.save(tmp_path / "a.pdf")
+    pairs = extract_document(tmp_path / "a.pdf", tmp_path).pairs
+    assert [pair.page for pair in pairs] == [0] + [1] * (rows * columns)
+    assert np.array_equal(read_image(tmp_path / pairs[0].image_path), whole)
+    assert pairs[0].box_page_xyxy == pytest.approx((50, 50, 320, 320), abs=0.1)
