@@ -90,7 +90,8 @@ def find_captions(lines: Sequence[TextLine]) -> list[Caption]:
         label = f"{match['word']} {match['number']}"
         box = union_box(lines[member].box for member in members)
         captions.append(Caption(label, text.strip(" –—-"), box, strength, tuple(lines[member] for member in members)))
-    return captions
+    best = {caption.label: max(other.strength for other in captions if other.label == caption.label) for caption in captions}
+    return [caption for caption in captions if caption.text or caption.strength == best[caption.label]]
 
 
 def usual_size(lines: Sequence[TextLine]) -> float:
@@ -112,7 +113,7 @@ def _strength(match: re.Match[str], line: TextLine, lines: Sequence[TextLine], u
         return 1.0
     if _VERBS.match(text):
         return 0.0
-    if delimiter == "." and (not text or not text[0].islower()):
+    if delimiter == "." and text and not text[0].islower():
         return 0.8
     if not text and (opens_block or differs):
         return 0.8

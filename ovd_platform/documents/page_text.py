@@ -7,6 +7,7 @@ from typing import Any
 from ovd_platform.documents.page_boxes import Box, union_box
 
 _SAME_LINE_GAP = 1.5  # of the font size: justified text comes in pieces, column gutters are wider
+_HYPHENS = ("-", "\u2010", "\u00ad")
 RECOGNISED = "recognised"
 """Font name of lines that were read from pixels."""
 _PANEL = re.compile(r"^\([a-h]\)(?:\s|$)")
@@ -115,7 +116,7 @@ def join_lines(texts: list[str]) -> str:
     """One running text from lines: end-of-line hyphens before a lower-case letter are removed."""
     joined = ""
     for text in texts:
-        if joined.endswith("-") and len(joined) > 1 and joined[-2].isalpha() and text[:1].islower():
+        if joined.endswith(_HYPHENS) and len(joined) > 1 and joined[-2].isalpha() and text[:1].islower():
             joined = joined[:-1] + text
         else:
             joined = f"{joined} {text}" if joined else text
