@@ -27,6 +27,7 @@ class TilesConfig(_Section):
     largest_object_m: float | None = Field(None, gt=0, description="Longest object; the halo is at least half of it.")
     min_valid_fraction: float = Field(0.02, ge=0, le=1, description="Tiles with less valid area are skipped.")
     min_edge_density: float = Field(0.0005, ge=0, le=1, description="Tiles with fewer edges are skipped as blank.")
+    cloud_brightness: float = Field(0.9, gt=0, description="Soft tiles brighter in every band are skipped as cloud; 2: none.")
 
 
 class GuardConfig(_Section):

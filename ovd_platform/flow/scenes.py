@@ -17,6 +17,7 @@ from ovd_platform.flow import models
 from ovd_platform.flow.radiometry import check_trained_with, settings_for
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, version_of
 from ovd_platform.flow.workspace import Workspace
+from ovd_platform.raster.identity import is_local
 from ovd_platform.records.proposal import ProposalSet
 from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.tile import TileRecord
@@ -52,7 +53,7 @@ def open_registered(ws: Workspace, modality: str, scene_id: str, *, as_stored: b
 def _readable_uri(entry: dict[str, Any]) -> str:
     """Where the pixels of a catalogue entry are read: the tiled copy if one was made, the original, else the archive."""
     uri = str(entry["record"]["uri"])
-    gone = not all(part.startswith("/vsi") or Path(part).exists() for part in uri.split("|"))
+    gone = not all(not is_local(part) or Path(part).exists() for part in uri.split("|"))
     if entry["archive"] and gone:
         return str(entry["archive"])
     copy = entry.get("tiled_copy")
@@ -96,7 +97,7 @@ def _build_tiles(task: Task) -> Built:
 def _scan_settings(settings: TilesConfig, gsd_m: float | None) -> dict[str, Any]:
     from ovd_platform.tiles.plan import halo_px_for
 
-    values = settings.model_dump(include={"core_px", "min_valid_fraction", "min_edge_density"})
+    values = settings.model_dump(include={"core_px", "min_valid_fraction", "min_edge_density", "cloud_brightness"})
     halo = halo_px_for(
         gsd_m,
         halo_px=settings.halo_px,

@@ -90,7 +90,7 @@ class _Thumbnail:
             self.valid_hw[rows, cols] = chip.valid_hw[row :: self.step, col :: self.step]
 
 
-def _measure(chip: Chip, log: bool) -> TileStatistics:
+def _measure(chip: Chip, log: bool, limit: float | None) -> TileStatistics:
     """Statistics of a core."""
     from ovd_platform.tiles.gradient import BINS, band_extent, gradient_counts
 
@@ -100,7 +100,7 @@ def _measure(chip: Chip, log: bool) -> TileStatistics:
         valid_hw = None
     gradients_cg = np.zeros((len(chip.pixels_chw), BINS), dtype=np.int32)
     mean_c = np.zeros(len(chip.pixels_chw))
-    lows, highs = [], []
+    lows, highs, saturated = [], [], []
     for index, band_hw in enumerate(chip.pixels_chw):
         if not valid_px:
             break
@@ -112,7 +112,10 @@ def _measure(chip: Chip, log: bool) -> TileStatistics:
             low, high = float(values_n.min()), float(values_n.max())
         lows.append(low)
         highs.append(high)
-    return TileStatistics(valid_px, chip.valid_hw.size, gradients_cg, mean_c, min(lows, default=0.0), max(highs, default=0.0))
+        at_limit = limit is not None and high >= limit
+        saturated.append(int(((band_hw >= limit) & chip.valid_hw).sum()) / valid_px if at_limit else 0.0)
+    extent = min(lows, default=0.0), max(highs, default=0.0)
+    return TileStatistics(valid_px, chip.valid_hw.size, gradients_cg, mean_c, *extent, min(saturated, default=0.0))
 
 
 def counting(histograms: list[BandHistogram]) -> Observe:
@@ -178,6 +181,7 @@ def scan_scene(
     halo_px: int = 64,
     min_valid_fraction: float = 0.02,
     min_edge_density: float = 0.002,
+    cloud_brightness: float = 0.9,
     radiometry: RadiometrySettings | None = None,
     progress: Progress | None = None,
 ) -> SceneScan:
@@ -189,6 +193,7 @@ def scan_scene(
         halo_px: Margin a tile looks at beyond its core.
         min_valid_fraction: Tiles below are dropped as nodata, [0, 1].
         min_edge_density: Tiles below are dropped as blank unless something outstands, [0, 1].
+        cloud_brightness: Soft tiles brighter than this in every band are dropped as cloud (optical only); 1 is P99.
         radiometry: Curve and clip that go into the profile.
         progress: Called with (done, total, what).
 
@@ -207,7 +212,7 @@ def scan_scene(
     limit = saturation_value(record)
     found: dict[int, TileStatistics] = {}
     for index, chip in sweep(scene, [core for _, _, core in plan], observe=counting(histograms)):
-        found[index] = _measure(chip, log)
+        found[index] = _measure(chip, log, limit)
         _check_depth(record, found[index], chip.window, limit)
         picture.add(chip)
         if progress is not None:
@@ -219,7 +224,11 @@ def scan_scene(
     tiles = []
     for (row, col, core), measured in zip(plan, statistics, strict=True):
         verdict = screen(
-            measured, profile, min_valid_fraction=min_valid_fraction, min_edge_density=min_edge_density, saturation=limit
+            measured,
+            profile,
+            min_valid_fraction=min_valid_fraction,
+            min_edge_density=min_edge_density,
+            cloud_brightness=cloud_brightness if record.modality == "optical" else None,
         )
         tiles.append(tile_record(record, row, col, core, verdict, core_px, halo_px))
     highest = max(item.high for item in statistics)

@@ -4,6 +4,7 @@
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -62,6 +63,7 @@ def scan_to_folder(
         "tiles": len(scan.tiles),
         "tiles_kept": kept,
         "screened_out": len(scan.tiles) - kept,
+        "screened_why": json.dumps(Counter(tile.reason for tile in scan.tiles if tile.reason), sort_keys=True),
         "megapixels": round(record.area_mpx, 3),
         "valid_px": scan.valid_px,
         "bands": len(record.bands),
