@@ -42,7 +42,13 @@ def _shards_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
     learn = ws.config.learn
     return {
         "scene_manifest": version_of(ws, modality, "scene_manifest"),
-        "config": content_hash(learn.chips_per_scene, learn.chip_px, ws.config.split.model_dump(), ws.config.seed),
+        "config": content_hash(
+            learn.chips_per_scene,
+            learn.chip_px,
+            ws.config.split.model_dump(),
+            ws.config.seed,
+            settings_of_models(ws, modality),
+        ),
     }
 
 
