@@ -64,6 +64,18 @@ def encoder_id(ws: Workspace, modality: str, backbone: str, clip: str) -> str:
     return version
 
 
+def card(ws: Workspace, modality: str, kind: str, version: str) -> dict[str, Any]:
+    """Card of a trained model, ``backbone``, ``domain_clip`` or ``proposer``."""
+    found: dict[str, Any] = read_json(ws.home.models / f"{modality}-{kind}" / version / "card.json")
+    return found
+
+
+def encoder_card(ws: Workspace, modality: str, version: str) -> dict[str, Any]:
+    """Card of the backbone behind an encoder version."""
+    parts = read_json(ws.home.models / f"{modality}-encoder" / f"{version}.json")
+    return card(ws, modality, "backbone", parts["backbone"])
+
+
 def encoder(ws: Workspace, modality: str, version: str) -> "Encoder":
     """The loaded encoder of a version."""
     return _encoder(ws.home.models, modality, version)
