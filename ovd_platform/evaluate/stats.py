@@ -88,7 +88,7 @@ def evaluate(
         stats["proposals"] = _proposal_section(given, judged, over_scenes, rules)
     tell(1, 4, "detections")
     ready = prepare(given, judged, exposures, over_scenes, rules)
-    if given.detections:
+    if given.detections and ready.names:
         coco = evaluate_coco(ready.scenes, ready.names, gsd_m_s=ready.gsd_m_s)
         stats["detection"] = coco_section(ready, coco)
         stats["class_agnostic"] = agnostic_section(ready)

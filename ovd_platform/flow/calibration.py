@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ovd_platform.detect.vocabulary import Vocabulary
     from ovd_platform.evaluate.stats import Stats
 
-FOLDS = 3
+FOLDS, DRAWS = 3, 100
 _ENOUGH_POSITIVES = 10
 
 
@@ -192,9 +192,11 @@ def candidate_stats(ws: Workspace, modality: str, evidence: Evidence) -> "Stats"
     scene_ids = list(evidence.judged)
     labels = in_words_of(evidence.vocabulary, _by_scene(scene_ids, evidence.labels))
     ignored = frozenset(ws.config.evaluation.ignore_classes)
-    named = {one.class_name for rows in labels.values() for one in rows} - {""} - ignored
-    found = held_out_detections(ws, modality, evidence)
-    note = "Detections are of calibrations fitted on other places." if found else "One place: detections are not measured."
+    named = {one.class_name for rows in labels.values() for one in rows} & set(evidence.vocabulary.names) - ignored
+    found = held_out_detections(ws, modality, evidence) if named else {}
+    note = "Detections are of calibrations fitted on other places."
+    if not found:
+        note = "Detections are not measured: one place, or no label of a class of the vocabulary."
     return evaluate(
         EvaluationInput(
             scenes=tuple(ws.scene(modality, scene_id) for scene_id in scene_ids),
@@ -202,12 +204,12 @@ def candidate_stats(ws: Workspace, modality: str, evidence: Evidence) -> "Stats"
             detections=found,
             proposals={scene_id: evidence.proposals[scene_id] for scene_id in scene_ids},
             release="candidate on the calibration scenes",
-            class_names=tuple(sorted(named & set(evidence.vocabulary.names))),
+            class_names=tuple(sorted(named)),
             ignore_classes=ignored,
             notes=(evidence.note, note),
             **ground(ws, modality, scene_ids),
         ),
-        replicates=ws.config.evaluation.replicates,
+        replicates=min(DRAWS, ws.config.evaluation.replicates),
         seed=ws.config.seed,
     )
 
