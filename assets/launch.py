@@ -17,7 +17,18 @@ from dagster._core.instance.ref import InstanceRef
 from assets.observe import register_and_observe
 from assets.partitions import set_name
 from assets.stage_asset import asset_metadata
-from ovd_platform.flow import archive, documents, labels, proposer_training, release, report, scenes, synthetic, training
+from ovd_platform.flow import (
+    archive,
+    calibration,
+    documents,
+    labels,
+    proposer_training,
+    release,
+    report,
+    scenes,
+    synthetic,
+    training,
+)
 from ovd_platform.flow.ingest import IngestReport
 from ovd_platform.flow.stage import Stage, current, current_or_none, partitions_of
 from ovd_platform.flow.workspace import Workspace
@@ -258,7 +269,7 @@ def _training(launcher: Launcher, modality: str) -> None:
     launcher.ensure(synthetic.MERGED_DATASET, modality, trained=True)
     launcher.ensure(archive.CODEC_POLICY, modality, trained=True)
     if launcher.ensure(proposer_training.PROPOSER, modality, trained=True):
-        launcher.ensure_all([release.CALIBRATION, release.RELEASE], modality, trained=True)
+        launcher.ensure_all([calibration.CALIBRATION, release.RELEASE], modality, trained=True)
 
 
 def _finish(launcher: Launcher, modality: str) -> None:

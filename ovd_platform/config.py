@@ -144,9 +144,16 @@ class EvaluationConfig(_Section):
     """How a release is evaluated and reported."""
 
     ignore_classes: tuple[str, ...] = Field(("ignore",), description="Labels of these classes are regions nobody judges.")
+    negative_scenes: tuple[str, ...] = Field(
+        (), description="Scene ids (or patterns such as `sea_*`) looked through by people and without any object."
+    )
+    masks: str | None = Field(
+        None, description="Folder of masks nobody judges (cloud): `<scene id>.geojson`, or rasters other than zero there."
+    )
     replicates: int = Field(300, ge=20, description="Bootstrap draws over scenes.")
     few_shot_draws: int = Field(30, ge=2, description="Draws of examples a class.")
     shifted_scenes: int = Field(2, ge=0, description="Held-out scenes proposed again with the grid moved by half a tile.")
+    archived_scenes: int = Field(1, ge=0, description="Held-out scenes answered once more from their archive.")
     eur_per_hour: float = Field(0.10, ge=0, description="Price of the machine, for the cost of 1,000 km2.")
 
 
