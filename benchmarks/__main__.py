@@ -21,6 +21,9 @@ NAMES = {
     "reading": "tile reading, percentiles and normalisation against the bare codec and rasterio (3 minutes)",
     "reading-peers": "the same tiles by SAHI and supervision: time, memory, what is left of 12 bits (needs the group peers)",
     "screening": "labelled objects that lie in kept tiles: Pleiades aircraft, Sentinel-2 ships, SAR ships (1 minute)",
+    "pdf-generated": "76 documents of eight producers with exact truth: figures, captions, call-outs (group documents-bench, 5 minutes)",
+    "pdf-real": "the real documents: figures and words against a table written by looking at the pages (about 3 minutes)",
+    "pdf-speed": "reading documents: pages a second, CPU over the library calls, processes, memory (about 2 minutes)",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
 }
 

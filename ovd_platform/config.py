@@ -164,6 +164,8 @@ class OvdConfig(_Section):
         imagery: Files, folders or globs of scenes; relative paths start at the folder of `ovd.yaml`.
         documents: Files, folders or globs of PDFs.
         document_passwords: Tried in order on encrypted documents.
+        document_words: Where words are read from pixels: nowhere, on pages without text, or inside the figures too (a second an image).
+        document_seconds: Wall time for one document; what was read until then is kept.
         labels: Label files or folders.
         vocabulary: Vocabulary file; made from the labels' class names when None.
         truth: Folder with the exact truth of the rendered world; evaluation only.
@@ -176,6 +178,8 @@ class OvdConfig(_Section):
     imagery: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
     document_passwords: tuple[str, ...] = ()
+    document_words: Literal["off", "pages", "figures"] = "pages"
+    document_seconds: float = Field(300.0, gt=0)
     labels: tuple[str, ...] = ()
     vocabulary: str | None = None
     truth: str | None = None
