@@ -213,14 +213,16 @@ def publish_embeddings(ws: Workspace, modality: str, scene_id: str) -> int:
     import pyarrow.parquet as pq
 
     from ovd_platform.stores.tables import VectorTables
+    from ovd_platform.stores.vector_rows import with_view
 
     output = current(ws, modality, "embeddings", scene_id)
+    record = ws.scene(modality, scene_id)
     tables = VectorTables(ws.home.tables)
     encoder = output.inputs["encoder"]
     total = 0
     levels: tuple[tuple[Level, str], ...] = (("tile", "tiles.parquet"), ("proposal", "proposals.parquet"))
     for level, name in levels:
-        rows = pq.read_table(output.folder / name)
+        rows = with_view(pq.read_table(output.folder / name), record)
         tables.replace_scene(level, modality, encoder, scene_id, rows)
         total += rows.num_rows
     return total

@@ -22,7 +22,7 @@ from lancedb.index import BTree, IvfPq
 from numpy.typing import NDArray
 
 from ovd_platform.errors import InputError, ResourceError, ShapeError, StaleError, VersionMismatchError
-from ovd_platform.stores.vector_rows import SCALAR_COLUMNS, VECTOR_COLUMNS, conform_rows, vector_dim, vectors_of
+from ovd_platform.stores.vector_rows import SCALAR_COLUMNS, SCALAR_TYPES, VECTOR_COLUMNS, conform_rows, vector_dim, vectors_of
 
 Level = Literal["tile", "proposal"]
 ANN_MIN_ROWS = 65_536
@@ -93,7 +93,7 @@ class VectorTables:
             if not exists:
                 conformed = conform_rows(rows)
                 return int(self._connect().create_table(name, data=conformed, schema=conformed.schema).version)
-            table = self._open(name)
+            table = _evolved(self._open(name))
             if len(rows):
                 (
                     table.merge_insert("key")
@@ -155,7 +155,7 @@ class VectorTables:
             table = self._open(name)
             rows = table.count_rows()
             indexed = {index.columns[0] for index in table.list_indices()}
-            for column in ("key", "scene_id", "tile_id"):
+            for column in ("key", "scene_id", "tile_id", "geohash", "acquired_utc"):
                 if column not in indexed and rows:
                     table.create_index(column, config=BTree())
             for column in self.vector_columns(level, modality, model_version):
@@ -196,6 +196,10 @@ class VectorTables:
         schema = self._open(self._require(level, modality, model_version)).schema
         return {column: vector_dim(schema, column) for column in VECTOR_COLUMNS if column in schema.names}
 
+    def columns(self, level: Level, modality: str, model_version: str) -> tuple[str, ...]:
+        """Names of all columns a table has; those stored before a column existed lack it until the next write."""
+        return tuple(self._open(self._require(level, modality, model_version)).schema.names)
+
     def read(
         self, level: Level, modality: str, model_version: str, where: str | None = None, columns: Sequence[str] | None = None
     ) -> pa.Table:
@@ -212,10 +216,16 @@ class VectorTables:
             VersionMismatchError: If there are tables of other encoder versions only.
             StaleError: If there is none at all.
         """
-        query = self._open(self._require(level, modality, model_version)).search()
+        table = self._open(self._require(level, modality, model_version))
+        query = table.search()
         query = query.where(where) if where else query
-        query = query.select(list(columns)) if columns is not None else query
-        return query.to_arrow()
+        stored = table.schema.names
+        query = query.select([name for name in columns if name in stored]) if columns is not None else query
+        rows = query.to_arrow()
+        for name in columns or ():
+            if name not in stored and name in SCALAR_COLUMNS:  # stored before there was such a column
+                rows = rows.append_column(name, pa.nulls(len(rows), SCALAR_TYPES[name]))
+        return rows
 
     def nearest(
         self,
@@ -230,6 +240,7 @@ class VectorTables:
         nprobes: int = 64,
         refine_factor: int = 5,
         exact: bool = False,
+        columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """Rows with the highest cosine to a vector; filters apply before the search, never after.
 
@@ -244,9 +255,10 @@ class VectorTables:
             nprobes: Inverted lists visited where there is an index.
             refine_factor: Candidates per row asked for that are compared exactly where there is an index.
             exact: Scan everything even where there is an index.
+            columns: Columns to return; None returns all, vectors included.
 
         Returns:
-            Rows with all columns and ``cosine``, float32, best first.
+            Rows with those columns and ``cosine``, float32, best first.
         """
         name = self._require(level, modality, model_version)
         table = self._open(name)
@@ -260,6 +272,7 @@ class VectorTables:
         )
         query = query.where(where, prefilter=True) if where else query
         query = query.bypass_vector_index() if exact else query.nprobes(nprobes).refine_factor(refine_factor)
+        query = query.select([*columns, "_distance"]) if columns is not None else query
         rows = query.to_arrow()
         cosine = pa.array(1.0 - rows.column("_distance").to_numpy().astype(np.float32))
         return rows.drop_columns(["_distance"]).append_column("cosine", cosine)
@@ -298,7 +311,7 @@ class VectorTables:
         return table
 
     def _exists(self, name: str) -> bool:
-        return name in self._names()
+        return (self.root / f"{name}.lance").is_dir() and name in self._names()
 
     def _names(self, level: str | None = None, modality: str | None = None, model_version: str | None = None) -> list[str]:
         if not self.root.exists():
@@ -376,6 +389,15 @@ class VectorTables:
 def scalar_columns(*, vectors: Sequence[str] = ()) -> list[str]:
     """Column list for `VectorTables.read`: everything but vectors, plus the named vector columns."""
     return [*SCALAR_COLUMNS, *vectors]
+
+
+def _evolved(table: Any) -> Any:
+    """The table with every scalar column of the present layout; older tables get those they lack, filled with nulls."""
+    missing = [pa.field(name, SCALAR_TYPES[name]) for name in SCALAR_COLUMNS if name not in table.schema.names]
+    if missing:
+        table.add_columns(missing)
+        table.checkout_latest()
+    return table
 
 
 def _create_ann(table: Any, column: str, rows: int) -> None:

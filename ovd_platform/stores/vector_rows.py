@@ -42,8 +42,14 @@ _SCALARS: tuple[tuple[str, pa.DataType], ...] = (
     ("proposer_version", pa.string()),
     ("rendered", pa.bool_()),
     ("context", pa.float32()),
+    ("off_nadir_deg", pa.float32()),
+    ("sun_elevation_deg", pa.float32()),
+    ("incidence_deg", pa.float32()),
+    ("orbit", pa.string()),
 )
+VIEW_COLUMNS = ("off_nadir_deg", "sun_elevation_deg", "incidence_deg", "orbit")
 SCALAR_COLUMNS = tuple(name for name, _ in _SCALARS)
+SCALAR_TYPES = dict(_SCALARS)
 
 
 def row_schema(visual_dim: int, language_dim: int = 0) -> pa.Schema:
@@ -217,7 +223,25 @@ def _scene_columns(scene: SceneRecord, n: int, model_version: str, proposer_vers
         "model_version": _constant(model_version, n, pa.string()),
         "proposer_version": _constant(proposer_version, n, pa.string()),
         "rendered": _constant(scene.rendered, n, pa.bool_()),
+        **_view_columns(scene, n),
     }
+
+
+def _view_columns(scene: SceneRecord, n: int) -> dict[str, pa.Array]:
+    return {name: _constant(getattr(scene.view, name), n, SCALAR_TYPES[name]) for name in VIEW_COLUMNS}
+
+
+def with_view(rows: pa.Table, scene: SceneRecord) -> pa.Table:
+    """Rows with the view of their scene, for rows stored before there were such columns; others are returned as they are.
+
+    Args:
+        rows: Rows of one scene in any older layout.
+        scene: That scene.
+    """
+    for name, column in _view_columns(scene, len(rows)).items():
+        if name not in rows.column_names:
+            rows = rows.append_column(name, column)
+    return rows
 
 
 def _place_columns(scene: SceneRecord, boxes_n4: NDArray[np.float32]) -> dict[str, pa.Array]:
