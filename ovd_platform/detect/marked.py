@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ovd_platform.detect.calibrate import _Evidence, _evidence, _fit_class, _one_version, _space
+from ovd_platform.detect.calibrate import _Evidence, _evidence, _fit_class, _one_version, _space, log_odds
 from ovd_platform.detect.calibration import Calibration, ClassCalibration
 from ovd_platform.detect.detect import detect_scene
 from ovd_platform.detect.matching import MATCH_IOU, NEGATIVE, overlap_pairs
@@ -155,7 +155,7 @@ def _watched(
     weight = entry.visual_weight if has_words and len(prototypes_pd) else float(len(prototypes_pd) > 0 or not has_words)
     text_n = evidence.text_margins_nk[:, k] if has_words else np.zeros(len(evidence.label_n), dtype=np.float32)
     looks_n = space.visual_margin(evidence.visual_nd, prototypes_pd)
-    score_n = (1 - weight) * text_n + weight * looks_n + entry.objectness_weight * evidence.objectness_n
+    score_n = (1 - weight) * text_n + weight * looks_n + entry.objectness_weight * log_odds(evidence.objectness_n)
     others = score_n[evidence.label_n != k]
     threshold = float(np.quantile(others, _QUIET_SHARE)) if len(others) else None
     return replace(entry, visual_weight=weight, threshold=threshold)
