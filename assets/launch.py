@@ -27,7 +27,7 @@ from ovd_platform.flow import (
     training,
 )
 from ovd_platform.flow.ingest import IngestReport
-from ovd_platform.flow.stage import Stage, current, current_or_none, partitions_of
+from ovd_platform.flow.stage import Output, Stage, current, current_or_none, partitions_of
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.scene import MODALITIES
 from resources.workspace import HOME_VARIABLE
@@ -204,13 +204,32 @@ def renew_saved_classes(ws: Workspace, modality: str, say: Progress) -> Summary:
 
 
 def _saved_classes(launcher: Launcher, modality: str) -> None:
-    """Kept classes are fitted and looked for once there are any; a workspace without keeps a graph without."""
+    """Fit the kept classes and look for them in every embedded scene; with none kept, events say that there is nothing to look for."""
     ws = launcher.ws
-    if not saved_classes.saved_classes(ws, modality) and current_or_none(ws, modality, "saved_classes") is None:
+    if current_or_none(ws, modality, "release") is None:
         return
-    if launcher.ensure(saved_classes.SAVED_CLASSES, modality):
-        for scene_id in partitions_of(ws, modality, "embeddings"):
+    fit, known = saved_classes.SAVED_CLASSES, launcher._known(modality, "saved_classes", "all")
+    kept = bool(saved_classes.saved_classes(ws, modality))
+    if not kept and not known:
+        _report(launcher, fit.materialize(ws, modality))
+    elif not launcher.ensure(fit, modality):
+        return
+    for scene_id in partitions_of(ws, modality, "embeddings"):
+        if kept:
             launcher.ensure(saved_classes.WATCH, modality, scene_id)
+        elif not saved_classes.WATCH.is_current(ws, modality, scene_id) or not launcher._known(modality, "watch", scene_id):
+            _report(launcher, saved_classes.WATCH.materialize(ws, modality, scene_id))
+
+
+def _report(launcher: Launcher, output: Output) -> None:
+    """Tell the instance of an output that needed no run."""
+    event = AssetMaterialization(
+        AssetKey([output.modality, output.stage]),
+        partition=None if output.partition == "all" else output.partition,
+        metadata=asset_metadata(output),
+        tags={"dagster/data_version": output.version},
+    )
+    launcher.instance.report_runless_asset_event(event)
 
 
 def _scenes(ws: Workspace, modalities: list[str]) -> Iterator[tuple[str, str]]:
@@ -239,12 +258,7 @@ def _report_empty_buckets(launcher: Launcher, filled: set[str]) -> None:
     for number in range(documents.BUCKETS):
         bucket = documents.bucket_name(number)
         if bucket not in filled and bucket not in known:
-            output = documents.PDF_PAIRS.materialize(launcher.ws, "shared", bucket)
-            launcher.instance.report_runless_asset_event(
-                AssetMaterialization(
-                    asset_key, partition=bucket, metadata=asset_metadata(output), tags={"dagster/data_version": output.version}
-                )
-            )
+            _report(launcher, documents.PDF_PAIRS.materialize(launcher.ws, "shared", bucket))
 
 
 def _training(launcher: Launcher, modality: str) -> None:
