@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -58,6 +58,9 @@ def search(
     tiles_first: Annotated[
         bool, typer.Option(help="Search tiles before proposals where there are too many to compare all.")
     ] = True,
+    level: Annotated[
+        Literal["proposal", "grid", "tile"], typer.Option(help="What is found: objects, cells of the grid, tiles.")
+    ] = "proposal",
     documents: Annotated[
         bool, typer.Option(help="Let pictures of the documents whose captions say the words join as examples.")
     ] = True,
@@ -80,7 +83,9 @@ def search(
         incidence_deg=_range(incidence, "--incidence"), orbits=tuple(orbit or ()), min_score=min_score,
     )  # fmt: skip
     question = _question(text, not_text, chip, not_chip, like, unlike, modality)
-    question = replace(question, top=top, filter=where, documents=documents, collapse_revisits=collapse, two_stage=tiles_first)
+    question = replace(
+        question, top=top, filter=where, documents=documents, collapse_revisits=collapse, two_stage=tiles_first, level=level
+    )
     found = query.answer(ws, question)
     shown = query.document_examples(ws, question)
     if shown is not None:

@@ -37,7 +37,7 @@ from ovd_platform.stores.vector_rows import (
 
 Level = Literal["tile", "grid", "proposal"]
 ANN_MIN_ROWS = ann.MIN_ROWS
-_CLOCK_GRAIN_NS = 100_000_000
+_CLOCK_GRAIN_NS = 2_000_000_000
 _RENEW_AT = 3.0
 _DRIFT_MOST = 0.25
 _FEW = 0.01
