@@ -24,6 +24,10 @@ NAMES = {
     "pdf-generated": "76 documents of eight producers with exact truth: figures, captions, call-outs (group documents-bench, 5 minutes)",
     "pdf-real": "the real documents: figures and words against a table written by looking at the pages (about 3 minutes)",
     "pdf-speed": "reading documents: pages a second, CPU over the library calls, processes, memory (about 2 minutes)",
+    "ann": "one million vectors of 512 numbers: recall, memory, speed, filters, build (about 10 minutes; a number of rows may follow)",
+    "regions": "regions pooled from one dense pass against crops: speed, P@50, AP (after `demo` and `airbus`, about 6 minutes)",
+    "embed-speed": "the embedding stage against the bare forward of its model (after `demo`, half a minute)",
+    "writers": "eight writers of overlapping scenes, some killed, while readers look on (about 1 minute)",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
 }
 

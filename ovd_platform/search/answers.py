@@ -1,6 +1,7 @@
 """Hits as GeoJSON and as rows for people. Belongs here: formats of answers; pictures are `contact_sheet`'s."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ovd_platform.records.prompt import Hit
@@ -28,6 +29,7 @@ def hits_to_geojson(hits: Sequence[Hit]) -> dict[str, Any]:
             "uri": hit.uri,
             "model_version": hit.model_version,
             "rendered": hit.rendered,
+            "revisits": [asdict(one) for one in hit.revisits],
         }
         geometry = {"type": "Point", "coordinates": [hit.lonlat[0], hit.lonlat[1]]} if hit.lonlat else None
         features.append({"type": "Feature", "id": hit.proposal_id, "geometry": geometry, "properties": properties})
@@ -36,6 +38,7 @@ def hits_to_geojson(hits: Sequence[Hit]) -> dict[str, Any]:
 
 def hits_to_rows(hits: Sequence[Hit]) -> list[dict[str, str]]:
     """Hits as rows of text for a printed table; the columns are the keys of each row."""
+    listed = any(hit.revisits for hit in hits)
     return [
         {
             "rank": str(hit.rank),
@@ -47,6 +50,8 @@ def hits_to_rows(hits: Sequence[Hit]) -> list[dict[str, str]]:
             "lon, lat": f"{hit.lonlat[0]:.6f}, {hit.lonlat[1]:.6f}" if hit.lonlat else "-",
             "acquired": hit.acquired_utc or "-",
             "instrument": hit.instrument,
+            **({"also seen": str(len(hit.revisits))} if listed else {}),
+            "id": hit.proposal_id,
         }
         for hit in hits
     ]
