@@ -1,8 +1,11 @@
 """The one door from the command to the asset graph: run it, show it."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +41,75 @@ def renew_manifests(ws: Workspace) -> "Summary":
     return renew(ws, say=print)
 
 
-def serve(ws: Workspace, host: str, port: int) -> int:
-    """Start the Dagster UI and daemon on a workspace; returns its exit code."""
-    from assets.launch import open_instance
+def serve(ws: Workspace, host: str, port: int, *, page_port: int, token: str) -> int:
+    """Run the search page and the Dagster UI and daemon on a workspace until Ctrl-C, or until both have ended.
 
+    Each is a process of its own: if one ends, the other goes on.
+
+    Args:
+        ws: The workspace.
+        host: Address both listen on.
+        port: Port of the Dagster UI.
+        page_port: Port of the page.
+        token: Secret of the page, or "".
+
+    Returns:
+        0 after Ctrl-C, else the first exit code that was not 0.
+
+    Raises:
+        ResourceError: If the page's port is taken.
+    """
+    from assets.launch import open_instance
+    from ovd_platform.serve.server import check_port
+
+    check_port(host, page_port)
     with open_instance(ws):
         pass
-    environment = {**os.environ, "OVD_HOME": str(ws.home.root), "DAGSTER_HOME": str(ws.home.dagster)}
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml"), "-h", host, "-p", str(port)]
-    return subprocess.call(command, env=environment, cwd=PROJECT)
+    environment = {**os.environ, "OVD_HOME": str(ws.home.root), "DAGSTER_HOME": str(ws.home.dagster), "OVD_TOKEN": token}
+    page = [sys.executable, "-c", "from ovd_platform.cli.main import main; main()", "page", "-C", str(ws.home.root)]
+    dagster = [sys.executable, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml")]
+    commands = {
+        "search page": [*page, "--host", host, "--port", str(page_port)],
+        "Dagster": [*dagster, "-h", host, "-p", str(port)],
+    }
+    children = {
+        name: subprocess.Popen(
+            command, env=environment, cwd=PROJECT, stdout=subprocess.DEVNULL if name == "search page" else None
+        )
+        for name, command in commands.items()
+    }
+    try:
+        return _watch(children)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        _end(children)
+
+
+def _watch(children: "dict[str, subprocess.Popen[bytes]]") -> int:
+    """Wait for all; say so when one ends by itself."""
+    left, worst = dict(children), 0
+    while left:
+        for name in [name for name, child in left.items() if child.poll() is not None]:
+            code = left.pop(name).returncode
+            worst = worst or code
+            if left:
+                print(f"{name} ended with code {code}; still running: {', '.join(left)}.", file=sys.stderr)
+        time.sleep(0.3)
+    return worst
+
+
+def _end(children: "dict[str, subprocess.Popen[bytes]]") -> None:
+    """Ask all to stop as Ctrl-C would, then insist."""
+    for signal_, patience_s in ((signal.SIGINT, 10.0), (signal.SIGTERM, 3.0)):
+        for child in children.values():
+            if child.poll() is None:
+                with contextlib.suppress(OSError):
+                    child.send_signal(signal_)
+        until = time.monotonic() + patience_s
+        while time.monotonic() < until and any(child.poll() is None for child in children.values()):
+            time.sleep(0.1)
+    for child in children.values():
+        if child.poll() is None:
+            child.kill()
+        child.wait()
