@@ -20,6 +20,8 @@ NAMES = {
     "gigapixel": "a scene of 50,000 x 100,000 px through tiles and proposals in constant memory, killed and resumed (10 minutes)",
     "reading": "tile reading, percentiles and normalisation against the bare codec and rasterio (3 minutes)",
     "reading-peers": "the same tiles by SAHI and supervision: time, memory, what is left of 12 bits (needs the group peers)",
+    "search-page": "the search page in a real browser on the demo, screenshots (after `demo`, needs Chromium, 1 minute)",
+    "page-speed": "first page view, words on the demo, tiles of a 50,000 x 100,000 px scene (after `demo`, about 4 minutes)",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
 }
 
