@@ -14,7 +14,18 @@ from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInPr
 from assets.observe import register_and_observe
 from assets.partitions import set_name
 from assets.stage_asset import asset_metadata
-from ovd_platform.flow import archive, documents, labels, proposer_training, release, report, scenes, synthetic, training
+from ovd_platform.flow import (
+    archive,
+    documents,
+    labels,
+    proposer_training,
+    release,
+    report,
+    saved_classes,
+    scenes,
+    synthetic,
+    training,
+)
 from ovd_platform.flow.ingest import IngestReport
 from ovd_platform.flow.stage import Stage, current, current_or_none, partitions_of
 from ovd_platform.flow.workspace import Workspace
@@ -168,6 +179,7 @@ def run_graph(ws: Workspace, *, say: Progress, retrain: bool = False, only_train
                     [*chain, archive.ARCHIVE] if live and ws.config.archive.enabled else chain, modality, scene_id
                 )
         for modality in modalities:
+            _saved_classes(launcher, modality)
             _finish(launcher, modality)
         return launcher.summary
 
@@ -180,6 +192,24 @@ def renew_manifests(ws: Workspace, say: Progress) -> Summary:
             launcher.ensure(release.SCENE_MANIFEST, modality)
             launcher.ensure(release.SEARCH_INDEX, modality)
         return launcher.summary
+
+
+def renew_saved_classes(ws: Workspace, modality: str, say: Progress) -> Summary:
+    """After a class was kept or forgotten: its fit, and what the embedded scenes show of it."""
+    with open_instance(ws) as instance:
+        launcher = Launcher(ws, instance, say, retrain=False)
+        _saved_classes(launcher, modality)
+        return launcher.summary
+
+
+def _saved_classes(launcher: Launcher, modality: str) -> None:
+    """Kept classes are fitted and looked for once there are any; a workspace without keeps a graph without."""
+    ws = launcher.ws
+    if not saved_classes.saved_classes(ws, modality) and current_or_none(ws, modality, "saved_classes") is None:
+        return
+    if launcher.ensure(saved_classes.SAVED_CLASSES, modality):
+        for scene_id in partitions_of(ws, modality, "embeddings"):
+            launcher.ensure(saved_classes.WATCH, modality, scene_id)
 
 
 def _scenes(ws: Workspace, modalities: list[str]) -> Iterator[tuple[str, str]]:

@@ -73,6 +73,18 @@ class ProposeConfig(_Section):
     cfar_false_alarm_rate: float = Field(1e-5, gt=0, lt=1, description="SAR: stated false-alarm rate per pixel.")
 
 
+class EmbedConfig(_Section):
+    """What is stored of a scene for search."""
+
+    regions: Literal["crop", "roi"] = Field(
+        "crop", description="One forward a proposal (crop), or one dense pass whose tokens are pooled (roi)."
+    )
+    roi_scale: float = Field(0.5, gt=0, le=1, description="Scale of the dense pass; smaller is faster and coarser.")
+    grid_px: int = Field(
+        0, ge=0, description="Side of grid cells that get vectors of their own, wherever no proposal is; 0 stores none."
+    )
+
+
 class SplitConfig(_Section):
     """Which scenes are kept away from training; whole geographic blocks, never tiles."""
 
@@ -151,6 +163,7 @@ class OvdConfig(_Section):
     tiles: TilesConfig = Field(default_factory=TilesConfig)
     learn: LearnConfig = Field(default_factory=LearnConfig)
     propose: ProposeConfig = Field(default_factory=ProposeConfig)
+    embed: EmbedConfig = Field(default_factory=EmbedConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)
     synthesis: SynthesisConfig = Field(default_factory=SynthesisConfig)
     archive: ArchiveConfig = Field(default_factory=ArchiveConfig)

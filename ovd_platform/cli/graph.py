@@ -41,6 +41,13 @@ def renew_manifests(ws: Workspace) -> "Summary":
     return renew(ws, say=print)
 
 
+def renew_saved_classes(ws: Workspace, modality: str) -> "Summary":
+    """After a class was kept or forgotten: fit the kept classes and look for them in the embedded scenes."""
+    from assets.launch import renew_saved_classes as renew
+
+    return renew(ws, modality, say=print)
+
+
 def serve(ws: Workspace, host: str, port: int, *, page_port: int, token: str) -> int:
     """Run the search page and the Dagster UI and daemon on a workspace until Ctrl-C, or until both have ended.
 

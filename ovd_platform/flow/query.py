@@ -3,9 +3,8 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +13,15 @@ from ovd_platform.errors import InputError
 from ovd_platform.flow import models
 from ovd_platform.flow.document_examples import examples_of
 from ovd_platform.flow.scenes import load_profile, open_registered
+from ovd_platform.flow.serving import served_encoder
 from ovd_platform.flow.stage import current_or_none
+from ovd_platform.flow.tables import vector_tables
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.prompt import Answer, Hit, Prompt, SearchFilter, Words
 
 if TYPE_CHECKING:
     from ovd_platform.embed.encoder import Encoder
     from ovd_platform.raster.radiometry import InstrumentProfile
-    from ovd_platform.stores.tables import VectorTables
 
 _WORDS_BESIDE_DOCUMENTS = 0.25
 """Weight of the text tower where the documents show what is asked."""
@@ -48,6 +48,7 @@ class Question:
         liked: Proposal ids of answers marked right; no pixel is read for them.
         disliked: Proposal ids of answers marked wrong.
         two_stage: Let tiles be searched first where the table is too large to be scanned.
+        level: ``proposal``; ``grid`` finds places that no proposal covers (where `embed.grid_px` stores them); ``tile``.
     """
 
     text: str = ""
@@ -64,6 +65,7 @@ class Question:
     liked: tuple[str, ...] = ()
     disliked: tuple[str, ...] = ()
     two_stage: bool = True
+    level: Literal["tile", "grid", "proposal"] = "proposal"
 
 
 def search(ws: Workspace, question: Question) -> list[Hit]:
@@ -80,25 +82,13 @@ def answer(ws: Workspace, question: Question) -> Answer:
     """Like `search`, with the plan: what was compared, how long it took, what the marks weigh."""
     from ovd_platform.search import query
 
-    version = models.released(ws, question.modality)["encoder"]
+    version = served_encoder(ws, question.modality)
     encoder = models.encoder(ws, question.modality, version)
     return query.answer(
         vector_tables(ws), prompt_of(ws, question, version), encoder.embed_text if encoder.has_language else None,
         modality=question.modality, top=question.top, two_stage=question.two_stage,
-        collapse_revisits=question.collapse_revisits,
+        collapse_revisits=question.collapse_revisits, level=question.level,
     )  # fmt: skip
-
-
-def vector_tables(ws: Workspace) -> "VectorTables":
-    """The workspace's vector tables; one object a process, so that what searches share is made once."""
-    return _tables(ws.home.tables)
-
-
-@lru_cache(maxsize=8)
-def _tables(root: Path) -> "VectorTables":
-    from ovd_platform.stores.tables import VectorTables
-
-    return VectorTables(root)
 
 
 def prompt_of(ws: Workspace, question: Question, version: str) -> Prompt:
@@ -161,7 +151,7 @@ def document_examples(ws: Workspace, question: Question) -> NDArray[np.float32] 
     """Vectors of the documents' pictures that join a question in words, shape (N, D), or None; examples of one's own come first."""
     if not question.documents or not question.text or question.chips or question.texts:
         return None
-    return examples_of(ws, question.modality, models.released(ws, question.modality)["encoder"], question.text)
+    return examples_of(ws, question.modality, served_encoder(ws, question.modality), question.text)
 
 
 def chip_vectors(ws: Workspace, modality: str, encoder: "Encoder", chips: tuple[str, ...]) -> NDArray[np.float32] | None:

@@ -21,9 +21,11 @@ import numpy as np
 
 from ovd_platform.errors import InputError
 from ovd_platform.flow import models
-from ovd_platform.flow.query import CHIP_OF_SCENE, Question, chip_vectors, vector_tables
+from ovd_platform.flow.query import CHIP_OF_SCENE, Question, chip_vectors
 from ovd_platform.flow.scenes import load_rows
+from ovd_platform.flow.serving import served_encoder
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, current_or_none, partitions_of, version_of
+from ovd_platform.flow.tables import vector_tables
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.prompt import Words
 from ovd_platform.stores.home import content_hash, file_hash, read_json, write_json
@@ -329,7 +331,7 @@ def _boxes_of(ws: Workspace, modality: str, proposal_ids: Sequence[str]) -> tupl
 
     if not proposal_ids:
         return ()
-    version = models.released(ws, modality)["encoder"]
+    version = served_encoder(ws, modality)
     among = f"key IN ({', '.join(sql_text(one) for one in proposal_ids)})"
     rows = vector_tables(ws).read("proposal", modality, version, among, ["key", "scene_id", "x0", "y0", "x1", "y1"])
     place = {row["key"]: (row["scene_id"], (row["x0"], row["y0"], row["x1"], row["y1"])) for row in rows.to_pylist()}

@@ -169,3 +169,33 @@ def _unwrapped(ring: LonLatRing) -> NDArray[np.float64]:
     latitudes = np.append(points[:, 1], points[0, 1])
     closed = np.stack([lon, latitudes], axis=1)
     return np.concatenate([closed, [[lon[-1], pole], [lon[0], pole]]])
+
+
+def polygons_of_geojson(values: Any) -> tuple[LonLatPolygon, ...]:
+    """Polygons of a GeoJSON object: a geometry, a feature or a collection.
+
+    Raises:
+        InputError: If there is no polygon in it.
+    """
+    found = tuple(_polygons(values))
+    if not found:
+        raise InputError("Cannot search in an area: expected GeoJSON with a Polygon or MultiPolygon, got none. Draw one.")
+    return found
+
+
+def _polygons(values: Any) -> list[LonLatPolygon]:
+    kind = values.get("type") if isinstance(values, dict) else None
+    if kind in ("FeatureCollection", "GeometryCollection"):
+        parts = values.get("features") or values.get("geometries") or []
+        return [polygon for part in parts for polygon in _polygons(part)]
+    if kind == "Feature":
+        return _polygons(values.get("geometry"))
+    try:
+        if kind == "Polygon":
+            return [tuple(tuple((float(x), float(y)) for x, y, *_ in ring) for ring in values["coordinates"])]
+        if kind == "MultiPolygon":
+            rings = values["coordinates"]
+            return [tuple(tuple((float(x), float(y)) for x, y, *_ in ring) for ring in polygon) for polygon in rings]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"Cannot search in an area: expected GeoJSON coordinates, got {error}. Check the file.") from error
+    return []

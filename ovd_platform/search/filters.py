@@ -34,8 +34,7 @@ def proposal_where(search_filter: SearchFilter, area: Area | None = None, *, cel
     Args:
         search_filter: The restrictions.
         area: `area_of` the filter. Its condition is a cover: rows at its edge still need `Area.contains`.
-        cells: Also name the geohash cells of a bounding box, so that a large table's ordered index answers; rows without a geohash
-            then do not count.
+        cells: Name geohash cells, so that a large table's ordered index answers.
 
     Raises:
         InputError: If the bounding box, a range or a time is malformed.

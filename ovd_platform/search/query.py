@@ -20,7 +20,7 @@ from ovd_platform.search.area import Area
 from ovd_platform.search.filters import area_of, columns_needed, proposal_where, tile_where
 from ovd_platform.search.ground import ground_boxes, suppress_groups
 from ovd_platform.search.ranking import CompiledPrompt, EmbedText, compile_prompt, score, similarity
-from ovd_platform.stores.tables import VectorTables, scalar_columns, sql_text
+from ovd_platform.stores.tables import Level, VectorTables, scalar_columns, sql_text
 from ovd_platform.stores.vector_rows import units, vectors_of
 
 EXACT_ROWS = 200_000
@@ -74,6 +74,7 @@ def answer(
     exact_rows: int = EXACT_ROWS,
     coarse: Sequence[CoarseIndex] = (),
     centre: bool = True,
+    level: Level = "proposal",
 ) -> Answer:
     """Find objects that answer a prompt, and say how.
 
@@ -88,6 +89,7 @@ def answer(
         exact_rows: Most rows that are scanned exactly.
         coarse: External indexes that add candidates; stale ones are skipped with a warning.
         centre: Take the corpus mean away from the vectors.
+        level: What is found: proposals, cells of the grid (places that no proposal covers) or tiles.
 
     Returns:
         Hits, best first, ranks from 1, and the plan.
@@ -103,22 +105,23 @@ def answer(
             f"{prompt.model_version!r}. Set Prompt.model_version to the version of the encoder that is asked."
         )
     started, version = time.perf_counter(), prompt.model_version
-    columns = tables.vector_columns("proposal", modality, version)
-    background = {name: tables.background("proposal", modality, version, name) for name in columns}
+    columns = tables.vector_columns(level, modality, version)
+    background = {name: tables.background(level, modality, version, name) for name in columns}
     compiled = compile_prompt(prompt, encoder_text_fn, background, centre=centre)
-    _check_view_columns(tables, prompt, modality)
-    rows = tables.count("proposal", modality, version)
+    _check_view_columns(tables, prompt, modality, level)
+    rows = tables.count(level, modality, version)
     area = area_of(prompt.filter)
-    where = proposal_where(prompt.filter, area, cells=rows > exact_rows)
-    matching = rows if where is None else tables.count("proposal", modality, version, where)
-    look = _Look(tables, prompt, compiled, modality, where, area, top * CANDIDATES_PER_HIT)
+    cells = rows > exact_rows and "geohash" in tables.indexed(level, modality, version)
+    where = proposal_where(prompt.filter, area, cells=cells)
+    matching = rows if where is None else tables.count(level, modality, version, where)
+    look = _Look(tables, prompt, compiled, modality, level, where, area, top * CANDIDATES_PER_HIT)
     if matching <= exact_rows:
         way, candidates = "exact", look.exact()
     else:
-        way = "tiles" if two_stage and tables.has("tile", modality, version) else "proposals"
-        candidates = look.approximate(two_stage=two_stage, coarse=coarse)
+        way = "tiles" if two_stage and level == "proposal" and tables.has("tile", modality, version) else "proposals"
+        candidates = look.approximate(two_stage=way == "tiles", coarse=coarse)
     best = _rank(compiled, candidates, prompt.filter.min_score).slice(0, look.wanted)
-    hits = _hits(_complete(tables, best, modality, version), top, collapse_revisits=collapse_revisits)
+    hits = _hits(_complete(tables, best, modality, version, level), top, collapse_revisits=collapse_revisits)
     share = compiled.learnt.share if compiled.learnt is not None else 0.0
     seconds = round(time.perf_counter() - started, 4)
     return Answer(tuple(hits), QueryPlan(way, rows, matching, len(candidates), seconds, float(compiled.text_share), share))
@@ -141,9 +144,9 @@ def tile_scores(
     return sorted(best.items(), key=lambda item: (-item[1], item[0]))[:top]
 
 
-def _check_view_columns(tables: VectorTables, prompt: Prompt, modality: str) -> None:
+def _check_view_columns(tables: VectorTables, prompt: Prompt, modality: str, level: Level) -> None:
     needed = columns_needed(prompt.filter)
-    lacking = set(needed) - set(tables.columns("proposal", modality, prompt.model_version)) if needed else set()
+    lacking = set(needed) - set(tables.columns(level, modality, prompt.model_version)) if needed else set()
     if lacking:
         raise StaleError(
             f"Cannot filter by {sorted(lacking)}: expected such columns in the vector table, got rows stored before there were any. "
@@ -159,6 +162,7 @@ class _Look:
     prompt: Prompt
     compiled: CompiledPrompt
     modality: str
+    level: Level
     where: str | None
     area: Area | None
     wanted: int
@@ -170,7 +174,7 @@ class _Look:
 
     def exact(self) -> pa.Table:
         """Every row that fulfils the filter."""
-        rows = self.tables.read("proposal", self.modality, self.prompt.model_version, self.where, self.slim)
+        rows = self.tables.read(self.level, self.modality, self.prompt.model_version, self.where, self.slim)
         return self._inside(rows)
 
     def approximate(self, *, two_stage: bool, coarse: Sequence[CoarseIndex]) -> pa.Table:
@@ -182,13 +186,25 @@ class _Look:
             if picked:
                 inside = f"tile_id IN ({', '.join(sql_text(tile_id) for tile_id in picked)})"
                 both = f"({where}) AND {inside}" if where else inside
-                found.append(tables.read("proposal", modality, version, both, self.slim))
+                found.append(tables.read(self.level, modality, version, both, self.slim))
         for column, query_d in raw_queries(self.compiled):
             near = tables.nearest(
-                "proposal", modality, version, column, query_d, top=self.wanted, where=where, columns=self.slim, refine_factor=2
+                self.level, modality, version, column, query_d, top=self.wanted, where=where, columns=self.slim, refine_factor=2
             )
             found.append(near.select(self.slim))
-            found.extend(_coarse_rows(tables, coarse, column, query_d, modality, version, where, self.wanted, self.slim))
+            found.extend(
+                _coarse_rows(
+                    tables,
+                    coarse if self.level == "proposal" else (),
+                    column,
+                    query_d,
+                    modality,
+                    version,
+                    where,
+                    self.wanted,
+                    self.slim,
+                )
+            )
         candidates = pa.concat_tables(found)
         first: dict[str, int] = {}
         for i, key in enumerate(candidates["key"].to_pylist()):
@@ -259,11 +275,11 @@ def _rank(compiled: CompiledPrompt, rows: pa.Table, min_score: float | None) -> 
     return ranked.sort_by([("score", "descending"), ("key", "ascending")])
 
 
-def _complete(tables: VectorTables, best: pa.Table, modality: str, version: str) -> pa.Table:
+def _complete(tables: VectorTables, best: pa.Table, modality: str, version: str, level: Level) -> pa.Table:
     """Fetch the other columns of the best rows, keeping their order."""
     keys = best["key"].to_pylist()
     where = f"key IN ({', '.join(sql_text(key) for key in keys)})" if keys else "key = ''"
-    rows = tables.read("proposal", modality, version, where, scalar_columns())
+    rows = tables.read(level, modality, version, where, scalar_columns())
     place = {key: i for i, key in enumerate(rows["key"].to_pylist())}
     alive = [i for i, key in enumerate(keys) if key in place]
     rows = rows.take(pa.array([place[keys[i]] for i in alive], pa.int64()))

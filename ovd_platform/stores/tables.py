@@ -9,6 +9,7 @@ commit. Therefore every write happens inside a lock file beside the table and re
 
 import logging
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +25,9 @@ from numpy.typing import NDArray
 from ovd_platform.errors import InputError, ResourceError, ShapeError, StaleError, VersionMismatchError
 from ovd_platform.stores.vector_rows import SCALAR_COLUMNS, SCALAR_TYPES, VECTOR_COLUMNS, conform_rows, vector_dim, vectors_of
 
-Level = Literal["tile", "proposal"]
+Level = Literal["tile", "grid", "proposal"]
 ANN_MIN_ROWS = 65_536
+_CLOCK_GRAIN_NS = 100_000_000
 _LOG = logging.getLogger(__name__)
 _NAME_PART = re.compile(r"[A-Za-z0-9.-]+(_[A-Za-z0-9.-]+)*")
 _SEPARATOR = "__"
@@ -64,6 +66,7 @@ class VectorTables:
         self._lock_timeout_s = lock_timeout_s
         self._connection: lancedb.DBConnection | None = None
         self._cache: dict[tuple[str, str], tuple[int, Any]] = {}
+        self._handles: dict[str, tuple[int, Any]] = {}
 
     # -- writing ------------------------------------------------------------------------------------------------------------
 
@@ -93,7 +96,7 @@ class VectorTables:
             if not exists:
                 conformed = conform_rows(rows)
                 return int(self._connect().create_table(name, data=conformed, schema=conformed.schema).version)
-            table = _evolved(self._open(name))
+            table = _evolved(self._newest(name))
             if len(rows):
                 (
                     table.merge_insert("key")
@@ -113,7 +116,7 @@ class VectorTables:
         deleted = 0
         for name in self._names(level, modality, model_version):
             with self._lock(name):
-                table = self._open(name)
+                table = self._newest(name)
                 where = f"scene_id = {sql_text(scene_id)}"
                 count = table.count_rows(where)
                 if count:
@@ -130,13 +133,22 @@ class VectorTables:
         changed = 0
         for name in self._names():
             with self._lock(name):
-                table = self._open(name)
+                table = self._newest(name)
                 where = f"scene_id = {sql_text(scene_id)} AND (uri IS NULL OR uri != {sql_text(new_uri)})"
                 count = table.count_rows(where)
                 if count:
                     table.update(where=where, values={"uri": new_uri})
                 changed += count
         return changed
+
+    def drop(self, modality: str, model_version: str) -> int:
+        """Drop all tables of an encoder version; returns how many."""
+        names = self._names(modality=modality, model_version=model_version)
+        for name in names:
+            with self._lock(name):
+                self._connect().drop_table(name)
+                self._handles.pop(name, None)
+        return len(names)
 
     def optimise(self, level: Level, modality: str, model_version: str, *, ann_min_rows: int = ANN_MIN_ROWS) -> dict[str, Any]:
         """Compact the table, index the scalar columns that filters use, and build or extend the IVF_PQ indexes.
@@ -152,7 +164,7 @@ class VectorTables:
         """
         name = self._require(level, modality, model_version)
         with self._lock(name):
-            table = self._open(name)
+            table = self._newest(name)
             rows = table.count_rows()
             indexed = {index.columns[0] for index in table.list_indices()}
             for column in ("key", "scene_id", "tile_id", "geohash", "acquired_utc"):
@@ -195,6 +207,11 @@ class VectorTables:
         """Vector columns of a table with their lengths, for example ``{"visual": 192, "language": 192}``."""
         schema = self._open(self._require(level, modality, model_version)).schema
         return {column: vector_dim(schema, column) for column in VECTOR_COLUMNS if column in schema.names}
+
+    def indexed(self, level: Level, modality: str, model_version: str) -> tuple[str, ...]:
+        """Names of the columns that have an index."""
+        table = self._open(self._require(level, modality, model_version))
+        return tuple(index.columns[0] for index in table.list_indices())
 
     def columns(self, level: Level, modality: str, model_version: str) -> tuple[str, ...]:
         """Names of all columns a table has; those stored before a column existed lack it until the next write."""
@@ -305,13 +322,30 @@ class VectorTables:
             self._connection = lancedb.connect(str(self.root))
         return self._connection
 
-    def _open(self, name: str) -> Any:
+    def _newest(self, name: str) -> Any:
+        """A handle of one's own at the newest commit, for writing."""
         table = self._connect().open_table(name)
         table.checkout_latest()
         return table
 
+    def _open(self, name: str) -> Any:
+        """The table at its newest commit.
+
+        A handle is kept; it looks for newer commits only where the folder of commits changed since it last did. A change within the
+        clock's grain of that look could hide behind the same time, so a young time is not trusted.
+        """
+        changed = _changed_ns(self.root / f"{name}.lance" / "_versions")
+        known = self._handles.get(name)
+        if known is not None and known[0] == changed and changed:
+            return known[1]
+        table = self._connect().open_table(name)
+        table.checkout_latest()
+        settled = changed and time.time_ns() - changed > _CLOCK_GRAIN_NS
+        self._handles[name] = (changed if settled else 0, table)
+        return table
+
     def _exists(self, name: str) -> bool:
-        return (self.root / f"{name}.lance").is_dir() and name in self._names()
+        return (self.root / f"{name}.lance" / "_versions").is_dir()
 
     def _names(self, level: str | None = None, modality: str | None = None, model_version: str | None = None) -> list[str]:
         if not self.root.exists():
@@ -389,6 +423,13 @@ class VectorTables:
 def scalar_columns(*, vectors: Sequence[str] = ()) -> list[str]:
     """Column list for `VectorTables.read`: everything but vectors, plus the named vector columns."""
     return [*SCALAR_COLUMNS, *vectors]
+
+
+def _changed_ns(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _evolved(table: Any) -> Any:

@@ -5,6 +5,7 @@ that search and detection share. Does not belong here: reading and writing table
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -353,6 +354,61 @@ def tile_rows(
         "objectness": pa.array(np.ones(n, dtype=np.float32)),
         **_scene_columns(scene, n, model_version, ""),
         **_place_columns(scene, boxes_n4),
+        **_vector_columns(n, visual_nd, language_nd),
+    }
+    return conform_rows(pa.table(columns))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GridCells:
+    """Cells of tiles that get vectors of their own.
+
+    Attributes:
+        boxes_scene_xyxy: Shape (N, 4), float32, scene pixels.
+        tile_n: Place of each cell's tile in the list they were made from, shape (N,), int32.
+        keys: Tile id with the cell's row and column.
+    """
+
+    boxes_scene_xyxy: NDArray[np.float32]
+    tile_n: NDArray[np.int32]
+    keys: tuple[str, ...]
+
+
+def grid_cells(tiles: Sequence[TileRecord], side_px: int) -> GridCells:
+    """Cut the cores of tiles into square cells; the last of a row or column is cut off at the core's edge.
+
+    Args:
+        tiles: Tiles, their cores do not overlap.
+        side_px: Side of a cell.
+    """
+    boxes, owners, keys = [], [], []
+    for place, tile in enumerate(tiles):
+        left, top, right, bottom = tile.core.xyxy
+        for row, y in enumerate(range(int(top), int(bottom), side_px)):
+            for column, x in enumerate(range(int(left), int(right), side_px)):
+                boxes.append((x, y, min(x + side_px, right), min(y + side_px, bottom)))
+                owners.append(place)
+                keys.append(f"{tile.tile_id}:{row}:{column}")
+    return GridCells(np.array(boxes, np.float32).reshape(-1, 4), np.array(owners, np.int32), tuple(keys))
+
+
+def grid_rows(
+    scene: SceneRecord,
+    tiles: Sequence[TileRecord],
+    cells: GridCells,
+    visual_nd: NDArray[np.float32],
+    language_nd: NDArray[np.float32] | None,
+    model_version: str,
+) -> pa.Table:
+    """Rows of grid cells, like `tile_rows`; ``tile_id`` is the cell's tile."""
+    n = len(cells.keys)
+    columns = {
+        "key": pa.array(cells.keys, pa.string()),
+        "tile_id": pa.array([tiles[place].tile_id for place in cells.tile_n], pa.string()),
+        "tile_index": pa.array(cells.tile_n),
+        "objectness": pa.array(np.ones(n, dtype=np.float32)),
+        **_scene_columns(scene, n, model_version, ""),
+        **_place_columns(scene, cells.boxes_scene_xyxy),
         **_vector_columns(n, visual_nd, language_nd),
     }
     return conform_rows(pa.table(columns))
