@@ -74,14 +74,15 @@ def serve(ws: Workspace, host: str, port: int, *, page_port: int, token: str) ->
         pass
     environment = {**os.environ, "OVD_HOME": str(ws.home.root), "DAGSTER_HOME": str(ws.home.dagster), "OVD_TOKEN": token}
     page = [sys.executable, "-c", "from ovd_platform.cli.main import main; main()", "page", "-C", str(ws.home.root)]
-    dagster = [sys.executable, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml")]
+    quiet = ("-W", "ignore:Function `dev_command` is superseded")  # its successor wants a project layout of its own
+    dagster = [sys.executable, *quiet, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml")]
     commands = {
         "search page": [*page, "--host", host, "--port", str(page_port)],
         "Dagster": [*dagster, "-h", host, "-p", str(port)],
     }
     children = {
         name: subprocess.Popen(
-            command, env=environment, cwd=PROJECT, stdout=subprocess.DEVNULL if name == "search page" else None
+            command, env=environment, cwd=ws.home.dagster, stdout=subprocess.DEVNULL if name == "search page" else None
         )
         for name, command in commands.items()
     }

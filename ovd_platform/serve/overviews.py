@@ -156,6 +156,7 @@ def write_pyramid(path: Path, scene: "Scene", shown: Shown, progress: Callable[[
     """
     import rasterio
     from rasterio.enums import Resampling
+    from rasterio.transform import Affine
     from rasterio.windows import Window as RasterioWindow
 
     width, height = scene.record.width_px, scene.record.height_px
@@ -166,6 +167,7 @@ def write_pyramid(path: Path, scene: "Scene", shown: Shown, progress: Callable[[
         "photometric": "RGB",
         "alpha": "unspecified",
         "bigtiff": "IF_SAFER",
+        "transform": Affine.scale(NATIVE_REDUCTION),
     }
     with atomic_path(path) as draft:
         with rasterio.open(

@@ -7,7 +7,9 @@ files (VRT, OVD tags), reads every pixel and writes them again as a plain GeoTIF
 """
 
 import re
+import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ovd_platform.errors import InputError, NotARasterError, UnknownNameError
@@ -52,7 +54,8 @@ def keep_upload(ws: Workspace, data: bytes) -> dict[str, Any]:
     name = content_hash(data)
     folder = _folder(ws)
     kept = folder / f"{name}.tif"
-    with atomic_path(folder / f"{name}.bin") as raw:
+    with TemporaryDirectory(dir=folder, prefix=".") as place:
+        raw = Path(place) / "upload"
         raw.write_bytes(data)
         facts: dict[str, Any] = worker(ws).call(
             "ovd_platform.serve.uploads:rewrite_chip",
@@ -61,8 +64,6 @@ def keep_upload(ws: Workspace, data: bytes) -> dict[str, Any]:
             target=str(kept),
             name=name,
         )
-        raw.replace(folder / f"{name}.bin")
-    (folder / f"{name}.bin").unlink()
     return {"upload": name, **facts}
 
 
@@ -147,21 +148,25 @@ def rewrite_chip(source: str, target: str, name: str) -> dict[str, Any]:
 
 def _write_plain(path: Path, pixels_chw: Any, valid_hw: Any, record: Any) -> None:
     import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
 
     bits = {} if record.bits_effective is None or record.dtype != "uint16" else {"NBITS": record.bits_effective}
-    with (
-        atomic_path(path) as draft,
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-        rasterio.open(
-            draft, "w", driver="GTiff", width=record.width_px, height=record.height_px, count=len(pixels_chw), dtype=record.dtype,
-            photometric="RGB" if len(pixels_chw) == 3 and record.dtype == "uint8" else "MINISBLACK", compress="deflate", **bits,
-        ) as out,
-    ):  # fmt: skip
-        out.write(pixels_chw)
-        for index, band in enumerate(record.bands, start=1):
-            out.set_band_description(index, band.name)
-        if not valid_hw.all():
-            out.write_mask(valid_hw)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with (
+            atomic_path(path) as draft,
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            rasterio.open(
+                draft, "w", driver="GTiff", width=record.width_px, height=record.height_px, count=len(pixels_chw),
+                dtype=record.dtype, photometric="RGB" if len(pixels_chw) == 3 and record.dtype == "uint8" else "MINISBLACK",
+                compress="deflate", **bits,
+            ) as out,
+        ):  # fmt: skip
+            out.write(pixels_chw)
+            for index, band in enumerate(record.bands, start=1):
+                out.set_band_description(index, band.name)
+            if not valid_hw.all():
+                out.write_mask(valid_hw)
 
 
 def _folder(ws: Workspace) -> Path:
