@@ -107,14 +107,14 @@ def _watch(children: "dict[str, subprocess.Popen[bytes]]") -> int:
     return worst
 
 
-def _end(children: "dict[str, subprocess.Popen[bytes]]") -> None:
-    """Ask all to stop as Ctrl-C would, then insist."""
-    for signal_, patience_s in ((signal.SIGINT, 10.0), (signal.SIGTERM, 3.0)):
+def _end(children: "dict[str, subprocess.Popen[bytes]]", patience_s: tuple[float, float] = (10.0, 3.0)) -> None:
+    """Ask all to stop as Ctrl-C would, then insist, then end them."""
+    for signal_, seconds in zip((signal.SIGINT, signal.SIGTERM), patience_s, strict=True):
         for child in children.values():
             if child.poll() is None:
                 with contextlib.suppress(OSError):
                     child.send_signal(signal_)
-        until = time.monotonic() + patience_s
+        until = time.monotonic() + seconds
         while time.monotonic() < until and any(child.poll() is None for child in children.values()):
             time.sleep(0.1)
     for child in children.values():

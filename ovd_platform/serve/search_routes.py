@@ -7,8 +7,9 @@ import time
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
 
 from ovd_platform.errors import OvdError
 from ovd_platform.flow import feedback, models, query
@@ -27,14 +28,14 @@ _SIMILAR = 12
 
 
 @router.post("/search")
-def search(held: Held, ask: Ask) -> dict[str, Any]:
+def search(held: Held, ask: Ask) -> Response:
     """Find objects by words, by example, by both; marked answers refine. No scene pixel is read but those of the examples."""
     started = time.perf_counter()
     question = ask.question(held.ws)
     found = query.answer(held.ws, question)
     shown = query.document_examples(held.ws, question)
     release = models.released(held.ws, ask.modality)
-    return {
+    values = {
         "hits": [hit_json(hit) for hit in found.hits],
         "plan": asdict(found.plan),
         "document_pictures": 0 if shown is None else len(shown),
@@ -43,6 +44,7 @@ def search(held: Held, ask: Ask) -> dict[str, Any]:
         "verdicts": feedback.last_verdicts(held.ws, ask.modality, ask.text.strip()) if ask.text.strip() else {},
         "seconds": round(time.perf_counter() - started, 4),
     }
+    return JSONResponse(values, headers={"Cache-Control": "no-store"})
 
 
 @router.get("/hits/{modality}/{hit_id:path}")
@@ -67,9 +69,9 @@ def without_paths(values: Any) -> Any:
 
 
 @router.get("/similar/{modality}/{hit_id:path}")
-def similar(held: Held, modality: Modality, hit_id: str, top: int = _SIMILAR) -> dict[str, Any]:
+def similar(held: Held, modality: Modality, hit_id: str, top: Annotated[int, Query(ge=1, le=200)] = _SIMILAR) -> dict[str, Any]:
     """More like this: the nearest objects by looks, the object itself left out."""
-    question = query.Question(modality=modality, liked=(hit_id,), top=min(top, 200) + 1, filter=SearchFilter())
+    question = query.Question(modality=modality, liked=(hit_id,), top=top + 1, filter=SearchFilter())
     found = query.answer(held.ws, question)
     others = [one for one in found.hits if one.proposal_id != hit_id][:top]
     return {"hits": [hit_json(replace(one, rank=rank)) for rank, one in enumerate(others, start=1)]}

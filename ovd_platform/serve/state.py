@@ -76,25 +76,27 @@ class Serving:
     def warm_up(self) -> None:
         """Load what the first search would wait for; failures are left for the search to tell."""
         started = time.monotonic()
-        for modality in MODALITIES:
-            if current_or_none(self.ws, modality, "release") is None:
-                continue
-            try:
-                encoder = models.encoder(self.ws, modality, models.released(self.ws, modality)["encoder"])
-                if encoder.has_language:
-                    query.answer(self.ws, query.Question(text=_WARM_WORDS, modality=modality, top=1))
-                scanned = (
-                    entry.record for entry in self.scenes.entries(modality)
-                    if current_or_none(self.ws, modality, "tiles", entry.record.scene_id)
-                )  # fmt: skip
-                first = next(scanned, None)
-                if first is not None:
-                    box = f"{first.scene_id}:0,0,{min(32, first.width_px)},{min(32, first.height_px)}"
-                    query.answer(self.ws, query.Question(chips=(box,), modality=modality, top=1))
-            except OvdError as error:
-                logger.warning("Not warmed up for %s: %s", modality, error)
-        self.warm.set()
+        try:
+            for modality in MODALITIES:
+                if current_or_none(self.ws, modality, "release") is not None:
+                    self._warm_up(modality)
+        finally:
+            self.warm.set()
         logger.info("Warm after %.1f s", time.monotonic() - started)
+
+    def _warm_up(self, modality: str) -> None:
+        try:
+            encoder = models.encoder(self.ws, modality, models.released(self.ws, modality)["encoder"])
+            if encoder.has_language:
+                query.answer(self.ws, query.Question(text=_WARM_WORDS, modality=modality, top=1))
+            records = (entry.record for entry in self.scenes.entries(modality))
+            scanned = (one for one in records if current_or_none(self.ws, modality, "tiles", one.scene_id) is not None)
+            first = next(scanned, None)
+            if first is not None:
+                box = f"{first.scene_id}:0,0,{min(32, first.width_px)},{min(32, first.height_px)}"
+                query.answer(self.ws, query.Question(chips=(box,), modality=modality, top=1))
+        except OvdError as error:
+            logger.warning("Not warmed up for %s: %s", modality, error)
 
     def close(self) -> None:
         """Close scenes and stop making pyramids."""

@@ -24,6 +24,7 @@ export function App() {
   const [help, setHelp] = useState(false);
   const say = useCallback((line: string) => setNews(line), []);
   const search = useSearch(modality, say);
+  search.follow.current = open;
 
   const load = useCallback(() => {
     api.status().then((facts) => {

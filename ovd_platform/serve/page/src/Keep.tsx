@@ -15,7 +15,7 @@ export function Keep({ search, modality, classes, say, saved }: { search: Search
   const wrong = search.marks.size - right;
   const asked = search.phase === "done" || search.marks.size > 0;
   const marked = (verdict: string) => [...search.marks].filter(([, one]) => one === verdict).map(([id]) => id);
-  const whole = () => ({ ...search.ask, modality, right: marked("right"), wrong: marked("wrong") });
+  const whole = () => ({ ...search.answered, modality, right: marked("right"), wrong: marked("wrong") });
 
   const attempt = async (what: string, work: () => Promise<void>) => {
     setProblem("");
@@ -32,7 +32,7 @@ export function Keep({ search, modality, classes, say, saved }: { search: Search
   const take = (format: string) => attempt(format, async () => {
     const hits = search.answer?.hits ?? [];
     const chosen = right ? hits.filter((hit) => search.marks.get(hit.id) === "right").map((hit) => hit.id) : [];
-    const file = await api.export(format, search.ask, chosen);
+    const file = await api.export(format, search.answered, chosen);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(file.data);
     link.download = file.name;

@@ -8,21 +8,23 @@ export type Phase = "empty" | "loading" | "done" | "error";
 const REFINE_AFTER_MS = 700;
 
 export interface Search {
-  ask: Ask; answer: Answer | null; phase: Phase; problem: string; marks: Map<string, Verdict>; selected: number; live: boolean;
+  ask: Ask; answered: Ask; answer: Answer | null; phase: Phase; problem: string; marks: Map<string, Verdict>; selected: number; live: boolean;
   change: (part: Partial<Ask>) => void; run: (part?: Partial<Ask>) => void; mark: (hit: Hit, verdict: Verdict) => void;
-  select: (index: number) => void; setLive: (live: boolean) => void; like: (hit: Hit) => void; refine: () => void; reset: () => void;
+  select: (index: number) => void; setLive: (live: boolean) => void; like: (hit: Hit) => void; refine: () => void; follow: { current: boolean };
 }
 
 export function useSearch(modality: Modality, say: (line: string) => void): Search {
   const [ask, setAsk] = useState<Ask>(() => emptyAsk(modality));
+  const [answered, setAnswered] = useState<Ask>(ask); // The question of the answers on the screen; `ask` may be edited meanwhile.
   const [answer, setAnswer] = useState<Answer | null>(null);
   const [phase, setPhase] = useState<Phase>("empty");
   const [problem, setProblem] = useState("");
   const [marks, setMarks] = useState<Map<string, Verdict>>(new Map());
   const [selected, setSelected] = useState(-1);
   const [live, setLive] = useState(true);
-  const current = useRef({ ask, marks, live });
-  current.current = { ask, marks, live };
+  const follow = useRef(false); // Whether the selection stays with its answer when the order changes, or with its place.
+  const current = useRef({ ask, answered, answer, marks, live, selected });
+  current.current = { ask, answered, answer, marks, live, selected };
   const asked = useRef<AbortController | null>(null);
   const timer = useRef(0);
 
@@ -34,9 +36,12 @@ export function useSearch(modality: Modality, say: (line: string) => void): Sear
     asked.current = control;
     setPhase("loading");
     api.search(question, control.signal).then((found) => {
+      const { answer: old, selected: place } = current.current;
+      const stays = found.hits.findIndex((hit) => hit.id === old?.hits[place]?.id);
+      setSelected(!refining ? (found.hits.length ? 0 : -1) : follow.current && stays >= 0 ? stays : Math.min(place, found.hits.length - 1));
       setAnswer(found);
+      setAnswered(question);
       setPhase("done");
-      setSelected((before) => (refining ? Math.min(before, found.hits.length - 1) : found.hits.length ? 0 : -1));
       const learnt = found.plan.feedback_share > 0 ? `, marks weigh ${Math.round(found.plan.feedback_share * 100)} %` : "";
       say(`${found.hits.length} answers in ${Math.round(found.seconds * 1000)} ms${learnt}`);
     }).catch((error: unknown) => {
@@ -75,7 +80,7 @@ export function useSearch(modality: Modality, say: (line: string) => void): Sear
     if (value === "none") said.delete(hit.id); else said.set(hit.id, value);
     setMarks(said);
     say(value === "none" ? `Answer ${hit.rank}: mark withdrawn` : `Answer ${hit.rank} marked ${value}`);
-    api.mark(hit.id, value, { ...current.current.ask, right: [], wrong: [] }).catch((error: unknown) => say(String((error as Error).message)));
+    api.mark(hit.id, value, { ...current.current.answered, right: [], wrong: [] }).catch((error: unknown) => say(String((error as Error).message)));
     window.clearTimeout(timer.current);
     if (current.current.live) timer.current = window.setTimeout(refine, REFINE_AFTER_MS);
   }, [refine, say]);
@@ -84,11 +89,6 @@ export function useSearch(modality: Modality, say: (line: string) => void): Sear
     run({ text: "", examples: [{ scene: hit.scene_id, box: hit.box_scene_xyxy }], against: [], right: [], wrong: [] });
   }, [run]);
 
-  const reset = useCallback(() => {
-    asked.current?.abort();
-    setAsk(emptyAsk(current.current.ask.modality)); setAnswer(null); setMarks(new Map()); setPhase("empty"); setSelected(-1);
-  }, []);
-
   useEffect(() => { setAsk(emptyAsk(modality)); setAnswer(null); setMarks(new Map()); setPhase("empty"); }, [modality]);
-  return { ask, answer, phase, problem, marks, selected, live, change, run, mark, select: setSelected, setLive, like, refine, reset };
+  return { ask, answered, answer, phase, problem, marks, selected, live, change, run, mark, select: setSelected, setLive, like, refine, follow };
 }
