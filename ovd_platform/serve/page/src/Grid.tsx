@@ -55,7 +55,7 @@ export function Grid({ search, facts, open }: { search: Search; facts: ModalityF
         <span class="quiet"> · {answer!.plan.way}, {Math.round(answer!.seconds * 1000)} ms · encoder {answer!.encoder.slice(0, 8)}</span>
       </p>
       <ul ref={list} class="grid" aria-label="Answers, best first" onKeyDown={press}
-        onFocusIn={() => { focused.current = true; }} onFocusOut={() => { focused.current = false; }}>
+        onFocusIn={() => { focused.current = true; }} onFocusOut={(event) => { if (event.relatedTarget) focused.current = false; }}>
         {hits.map((hit, i) => (
           <Card key={hit.id} hit={hit} index={i} verdict={search.marks.get(hit.id) ?? answer!.verdicts[hit.id] ?? "none"} current={i === selected}
             before={!search.marks.has(hit.id) && hit.id in answer!.verdicts}
@@ -73,7 +73,7 @@ function Card({ hit, index, verdict, before, current, choose, reach, mark }: Car
   const title = `Answer ${hit.rank}, score ${hit.score.toFixed(3)}, ${hit.scene_id}, ${day(hit.acquired_utc)}${hit.rendered ? ", rendered" : ""}${said}`;
   return (
     <li class={`card ${verdict}${before ? " before" : ""}`}>
-      <button id={`hit-${index}`} class="picture" aria-label={title} aria-current={current} tabIndex={current || (index === 0 && !current) ? 0 : -1} onClick={choose} onFocus={reach}>
+      <button id={`hit-${index}`} class="picture" aria-label={title} aria-current={current} tabIndex={current ? 0 : -1} onClick={choose} onFocus={reach}>
         <img loading="lazy" decoding="async" width={192} height={192} alt="" src={cropUrl(hit, 192)} />
         <span class="rank">{hit.rank}</span>{hit.rendered && <span class="rendered">rendered</span>}
       </button>

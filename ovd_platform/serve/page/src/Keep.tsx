@@ -29,6 +29,10 @@ export function Keep({ search, modality, classes, say, saved }: { search: Search
     setName("");
     saved();
   });
+  const again = (which: string) => attempt(which, async () => {
+    const found = (await api.classes(modality)).classes.find((one) => one.name === which);
+    if (found) search.run({ text: found.texts.find((one) => one.weight > 0)?.text ?? "", examples: found.examples, against: found.against, right: [], wrong: [] });
+  });
   const take = (format: string) => attempt(format, async () => {
     const hits = search.answer?.hits ?? [];
     const chosen = right ? hits.filter((hit) => search.marks.get(hit.id) === "right").map((hit) => hit.id) : [];
@@ -57,7 +61,7 @@ export function Keep({ search, modality, classes, say, saved }: { search: Search
           <button type="button" id="save-class" disabled={!name.trim() || !asked || busy !== ""} onClick={() => void save()}>Keep</button>
         </div>
         <label class="tick"><input type="checkbox" checked={watch} onChange={(e) => setWatch(e.currentTarget.checked)} />look for it in new scenes</label>
-        {classes.length > 0 && <p class="hint">Kept: {classes.join(", ")}</p>}
+        {classes.length > 0 && <p class="hint">Kept, ask again: {classes.map((one) => <button key={one} type="button" class="link" onClick={() => void again(one)}>{one}</button>)}</p>}
       </section>
       <section aria-label="Export"><h3>Export {right ? `${right} right answers` : "all answers"}</h3>
         <div class="row">{FORMATS.map(([format, label]) => (
