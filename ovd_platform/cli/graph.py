@@ -86,6 +86,7 @@ def serve(ws: Workspace, host: str, port: int, *, page_port: int, token: str) ->
         )
         for name, command in commands.items()
     }
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _watch(children)
     except KeyboardInterrupt:
@@ -107,11 +108,11 @@ def _watch(children: "dict[str, subprocess.Popen[bytes]]") -> int:
     return worst
 
 
-def _end(children: "dict[str, subprocess.Popen[bytes]]", patience_s: tuple[float, float] = (10.0, 3.0)) -> None:
-    """Ask all to stop as Ctrl-C would, then insist, then end them."""
-    for signal_, seconds in zip((signal.SIGINT, signal.SIGTERM), patience_s, strict=True):
+def _end(children: "dict[str, subprocess.Popen[bytes]]", patience_s: tuple[float, ...] = (3.0, 8.0, 3.0)) -> None:
+    """Let all end by themselves (the terminal tells them of Ctrl-C too), then ask as Ctrl-C would, then insist, then end them."""
+    for signal_, seconds in zip((None, signal.SIGINT, signal.SIGTERM), patience_s, strict=True):
         for child in children.values():
-            if child.poll() is None:
+            if signal_ is not None and child.poll() is None:
                 with contextlib.suppress(OSError):
                     child.send_signal(signal_)
         until = time.monotonic() + seconds
@@ -121,3 +122,8 @@ def _end(children: "dict[str, subprocess.Popen[bytes]]", patience_s: tuple[float
         if child.poll() is None:
             child.kill()
         child.wait()
+
+
+def _interrupt(*_: object) -> None:
+    """SIGTERM ends as Ctrl-C does: no child stays behind."""
+    raise KeyboardInterrupt

@@ -30,6 +30,6 @@ def test_one_that_ends_leaves_the_other(capsys: pytest.CaptureFixture[str]) -> N
     assert "Dagster ended with code 3; still running: search page" in capsys.readouterr().err
     stubborn = {"a": child("import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"), "b": child("0")}
     started = time.monotonic()
-    _end(stubborn, patience_s=(0.5, 2.0))
+    _end(stubborn, patience_s=(0.2, 0.5, 2.0))
     assert time.monotonic() - started < 5
     assert all(one.returncode is not None for one in stubborn.values())
