@@ -3,7 +3,6 @@
 Every scene's rows carry in `scene_version` who wrote them and how many there are, so that one look tells whether a scene is whole.
 """
 
-import contextlib
 import json
 import os
 import shutil
@@ -94,10 +93,14 @@ def compact_until(folder: Path, until: float) -> None:
 
 
 def _contest(folder: Path, seconds: float) -> dict[str, Any]:
-    until = time.time() + seconds
     attempts = [0] * WRITERS
-    crew = [_start(folder, "write", writer, 0, until) for writer in range(WRITERS)]
-    compactor = _start(folder, "compact", 0, 0, until)
+    crew = [_start(folder, "write", writer, 0) for writer in range(WRITERS)]
+    compactor = _start(folder, "compact", 0, 0)
+    while len(list(folder.glob("ready-*"))) <= WRITERS:  # all start together: loading takes seconds
+        time.sleep(0.2)
+    until = time.time() + seconds
+    (folder / ".go").write_text(str(until))
+    (folder / ".go").rename(folder / "go")
     eyes = _Onlooker(folder)
     rng, killed, last_kill = np.random.default_rng(7), 0, time.time()
     while time.time() < until:
@@ -109,7 +112,7 @@ def _contest(folder: Path, seconds: float) -> dict[str, Any]:
                 crew[writer].wait()
                 killed += 1
                 attempts[writer] += 1
-                crew[writer] = _start(folder, "write", writer, attempts[writer], until)
+                crew[writer] = _start(folder, "write", writer, attempts[writer])
     codes = [process.wait(timeout=180) for process in (*crew, compactor)]
     eyes.look()
     keys = eyes.tables.read("proposal", MODALITY, ENCODER, columns=["key"])["key"].to_pylist()
@@ -157,18 +160,21 @@ class _Onlooker:
             self.errors.append(f"{type(error).__name__}: {str(error)[:200]}")
 
 
-def _start(folder: Path, what: str, writer: int, attempt: int, until: float) -> "subprocess.Popen[bytes]":
-    words = [what, str(folder), str(writer), str(attempt), str(until)]
+def _start(folder: Path, what: str, writer: int, attempt: int) -> "subprocess.Popen[bytes]":
+    words = [what, str(folder), str(writer), str(attempt)]
     code = "import sys; from benchmarks.writers import child; child(sys.argv[1:])"
     environment = {**os.environ, "LANCE_IO_THREADS": "2", "LANCE_CPU_THREADS": "1"}
     return subprocess.Popen([sys.executable, "-c", code, *words], env=environment)
 
 
 def child(words: list[str]) -> None:
-    """Entry of a child process."""
-    what, folder, writer, attempt, until = words[0], Path(words[1]), int(words[2]), int(words[3]), float(words[4])
-    with contextlib.suppress(KeyboardInterrupt):
-        if what == "write":
-            write_until(folder, writer, attempt, until)
-        else:
-            compact_until(folder, until)
+    """Entry of a child process: says that it is ready, waits for the start, works until the end."""
+    what, folder, writer, attempt = words[0], Path(words[1]), int(words[2]), int(words[3])
+    (folder / f"ready-{what}-{writer}-{attempt}").touch()
+    while not (folder / "go").is_file():
+        time.sleep(0.05)
+    until = float((folder / "go").read_text())
+    if what == "write":
+        write_until(folder, writer, attempt, until)
+    else:
+        compact_until(folder, until)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from ovd_platform.embed.ahead import ahead, full_batches
 from ovd_platform.embed.crops import crop_squares, iterate_crops
 from ovd_platform.embed.dense import iterate_regions
 from ovd_platform.embed.encoder import FloatArray
@@ -159,9 +160,9 @@ class BuiltinEncoder:
             for rows, tokens_bpd, branch_bpd in grids:
                 yield rows, *self._pooled(tokens_bpd, branch_bpd)
             return
-        for rows, crops in iterate_crops(scene, squares_n4, profile, size.img_px):
-            for start in range(0, len(rows), _BATCH):
-                yield rows[start : start + _BATCH], *self._forward(crops[start : start + _BATCH], keys)
+        parts = full_batches(iterate_crops(scene, squares_n4, profile, size.img_px), _BATCH)
+        for rows, crops in ahead(parts):
+            yield rows, *self._forward(crops, keys)
 
     @torch.inference_mode()
     def _tokens(self, images_bchw: Tensor, keys: Sequence[BandKey]) -> tuple[Tensor, Tensor | None]:

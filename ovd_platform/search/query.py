@@ -1,6 +1,6 @@
 """Two-stage search over the vector tables. Belongs here: which rows are looked at, and hits made of the best of them.
 
-Up to `EXACT_ROWS` rows after the filter, every row is scored exactly; no stage could find more. Above, tile vectors pick tiles
+While few rows pass the filter (see `EXACT_ROWS` and its neighbours), every row is scored exactly; no stage could find more. Above, tile vectors pick tiles
 whose proposals are all scored, a global approximate search adds candidates from everywhere, and all are scored exactly.
 """
 
@@ -24,6 +24,9 @@ from ovd_platform.stores.tables import Level, VectorTables, scalar_columns, sql_
 from ovd_platform.stores.vector_rows import units, vectors_of
 
 EXACT_ROWS = 200_000
+EXACT_BYTES = 100_000_000
+EXACT_BESIDE_INDEX = 20_000
+"""Rows that a filter lets through in an indexed table: scattered rows are read at about 20 us each, an index answers in 0.1 s."""
 TILES_PICKED = 64
 CANDIDATES_PER_HIT = 20
 _MOST_DIRECTIONS = 8
@@ -50,7 +53,7 @@ def search_objects(
     top: int = 50,
     two_stage: bool = True,
     collapse_revisits: bool = False,
-    exact_rows: int = EXACT_ROWS,
+    exact_rows: int | None = None,
     coarse: Sequence[CoarseIndex] = (),
     centre: bool = True,
 ) -> list[Hit]:
@@ -71,7 +74,7 @@ def answer(
     top: int = 50,
     two_stage: bool = True,
     collapse_revisits: bool = False,
-    exact_rows: int = EXACT_ROWS,
+    exact_rows: int | None = None,
     coarse: Sequence[CoarseIndex] = (),
     centre: bool = True,
     level: Level = "proposal",
@@ -86,7 +89,7 @@ def answer(
         top: Number of hits at most.
         two_stage: Let tile vectors pick tiles where the exact scan is too large; False leaves the global search alone.
         collapse_revisits: One hit per place over all acquisition times; the others are its `Hit.revisits`.
-        exact_rows: Most rows that are scanned exactly.
+        exact_rows: Most rows that are scanned exactly; None decides by the table: its size, its index, the length of the vectors.
         coarse: External indexes that add candidates; stale ones are skipped with a warning.
         centre: Take the corpus mean away from the vectors.
         level: What is found: proposals, cells of the grid (places that no proposal covers) or tiles.
@@ -109,12 +112,25 @@ def answer(
     background = {name: tables.background(level, modality, version, name) for name in columns}
     compiled = compile_prompt(prompt, encoder_text_fn, background, centre=centre)
     _check_view_columns(tables, prompt, modality, level)
-    rows = tables.count(level, modality, version)
+    rows, indexed = tables.count(level, modality, version), tables.indexed(level, modality, version)
+    if exact_rows is None:
+        size = 4 * sum(columns[name] for name in compiled.columns)
+        exact_rows = EXACT_BESIDE_INDEX if "visual" in indexed else min(EXACT_ROWS, EXACT_BYTES // size)
     area = area_of(prompt.filter)
-    cells = rows > exact_rows and "geohash" in tables.indexed(level, modality, version)
+    cells = rows > exact_rows and "geohash" in indexed
     where = proposal_where(prompt.filter, area, cells=cells)
     matching = rows if where is None else tables.count(level, modality, version, where)
-    look = _Look(tables, prompt, compiled, modality, level, where, area, top * CANDIDATES_PER_HIT)
+    look = _Look(
+        tables,
+        prompt,
+        compiled,
+        modality,
+        level,
+        where,
+        area,
+        top * CANDIDATES_PER_HIT,
+        None if where is None else matching / max(rows, 1),
+    )
     if matching <= exact_rows:
         way, candidates = "exact", look.exact()
     else:
@@ -166,6 +182,7 @@ class _Look:
     where: str | None
     area: Area | None
     wanted: int
+    share: float | None
 
     @property
     def slim(self) -> list[str]:
@@ -189,7 +206,16 @@ class _Look:
                 found.append(tables.read(self.level, modality, version, both, self.slim))
         for column, query_d in raw_queries(self.compiled):
             near = tables.nearest(
-                self.level, modality, version, column, query_d, top=self.wanted, where=where, columns=self.slim, refine_factor=2
+                self.level,
+                modality,
+                version,
+                column,
+                query_d,
+                top=self.wanted,
+                where=where,
+                columns=self.slim,
+                refine_factor=2,
+                share=self.share,
             )
             found.append(near.select(self.slim))
             found.extend(

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ovd_platform.errors import InputError, ShapeError
+from ovd_platform.errors import InputError, ShapeError, VersionMismatchError
 from ovd_platform.records.proposal import ProposalSet
 from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.tile import TileRecord
@@ -134,6 +134,40 @@ def conform_rows(rows: pa.Table, schema: pa.Schema | None = None) -> pa.Table:
         else:
             columns.append(rows.column(field.name).combine_chunks().cast(field.type))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def check_scene_rows(rows: pa.Table, name: str, scene_id: str, model_version: str) -> None:
+    """Refuse rows that are not those of one scene and one encoder, each key once.
+
+    Args:
+        rows: What is to be written.
+        name: The table, for the message.
+        scene_id: The scene.
+        model_version: Version of the encoder.
+
+    Raises:
+        InputError: If a row belongs to another scene, or a key comes twice.
+        VersionMismatchError: If a row was made by another encoder version.
+    """
+    if not len(rows):
+        return
+    others = set(rows.column("scene_id").to_pylist()) - {scene_id}
+    if others:
+        raise InputError(
+            f"Cannot write {scene_id} to {name}: expected its rows only, got rows of "
+            f"{sorted(others)[:3]}. Write one scene a call."
+        )
+    keys = rows.column("key").to_pylist()
+    if len(set(keys)) != len(keys) or None in keys:
+        raise InputError(
+            f"Cannot write {scene_id} to {name}: expected unique keys, got "
+            f"{len(keys) - len(set(keys))} repeated. Merge the boxes."
+        )
+    made_by = set(rows.column("model_version").to_pylist()) - {model_version} if "model_version" in rows.column_names else set()
+    if made_by:
+        raise VersionMismatchError(
+            f"Cannot write {scene_id} to {name}: expected vectors of {model_version}, got {sorted(map(str, made_by))}."
+        )
 
 
 def vector_dim(schema: pa.Schema, column: str) -> int:
