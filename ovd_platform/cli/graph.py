@@ -1,34 +1,51 @@
 """The one door from the command to the asset graph: run it, show it."""
 
 import contextlib
+import errno
 import os
-import signal
-import subprocess
+import shutil
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ovd_platform.errors import ResourceError
 from ovd_platform.flow.workspace import Workspace
 
 if TYPE_CHECKING:
     from assets.launch import Summary
 
 PROJECT = Path(__file__).parents[2]
+_FULL_BYTES = 1 << 20
+
+
+@contextlib.contextmanager
+def _room(ws: Workspace) -> Iterator[None]:
+    """Names a full disk, which reaches us as an error of whatever wrote last (a database, a table, a file)."""
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(ws.home.root).free < _FULL_BYTES:
+            raise ResourceError(
+                f"Cannot write to {ws.home.root}: expected room, the disk is full ({type(error).__name__}). Free some space; what "
+                "was finished is kept, and the same command goes on from there."
+            ) from error
+        raise
 
 
 def run(ws: Workspace, *, retrain: bool, only_training: bool, say: "object") -> "Summary":
     """Run the graph in this process; see `assets.launch.run_graph`."""
     from assets.launch import run_graph
 
-    return run_graph(ws, say=say, retrain=retrain, only_training=only_training)  # type: ignore[arg-type]
+    with _room(ws):
+        return run_graph(ws, say=say, retrain=retrain, only_training=only_training)  # type: ignore[arg-type]
 
 
 def ingest(ws: Workspace) -> "Summary":
     """Register scenes and tell the instance."""
     from assets.launch import Launcher, open_instance
 
-    with open_instance(ws) as instance:
+    with _room(ws), open_instance(ws) as instance:
         launcher = Launcher(ws, instance, print, retrain=False)
         launcher.ingest()
         return launcher.summary
@@ -38,14 +55,16 @@ def renew_manifests(ws: Workspace) -> "Summary":
     """After age-off: renew the manifest and the index."""
     from assets.launch import renew_manifests as renew
 
-    return renew(ws, say=print)
+    with _room(ws):
+        return renew(ws, say=print)
 
 
 def renew_saved_classes(ws: Workspace, modality: str) -> "Summary":
     """After a class was kept or forgotten: fit the kept classes and look for them in the embedded scenes."""
     from assets.launch import renew_saved_classes as renew
 
-    return renew(ws, modality, say=print)
+    with _room(ws):
+        return renew(ws, modality, say=print)
 
 
 def serve(ws: Workspace, host: str, port: int, *, page_port: int, token: str) -> int:
@@ -67,6 +86,7 @@ def serve(ws: Workspace, host: str, port: int, *, page_port: int, token: str) ->
         ResourceError: If the page's port is taken.
     """
     from assets.launch import open_instance
+    from ovd_platform.cli.processes import run_beside
     from ovd_platform.serve.server import check_port
 
     check_port(host, page_port)
@@ -80,50 +100,4 @@ def serve(ws: Workspace, host: str, port: int, *, page_port: int, token: str) ->
         "search page": [*page, "--host", host, "--port", str(page_port)],
         "Dagster": [*dagster, "-h", host, "-p", str(port)],
     }
-    children = {
-        name: subprocess.Popen(
-            command, env=environment, cwd=ws.home.dagster, stdout=subprocess.DEVNULL if name == "search page" else None
-        )
-        for name, command in commands.items()
-    }
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        return _watch(children)
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        _end(children)
-
-
-def _watch(children: "dict[str, subprocess.Popen[bytes]]") -> int:
-    """Wait for all; say so when one ends by itself."""
-    left, worst = dict(children), 0
-    while left:
-        for name in [name for name, child in left.items() if child.poll() is not None]:
-            code = left.pop(name).returncode
-            worst = worst or code
-            if left:
-                print(f"{name} ended with code {code}; still running: {', '.join(left)}.", file=sys.stderr)
-        time.sleep(0.3)
-    return worst
-
-
-def _end(children: "dict[str, subprocess.Popen[bytes]]", patience_s: tuple[float, ...] = (3.0, 8.0, 3.0)) -> None:
-    """Let all end by themselves (the terminal tells them of Ctrl-C too), then ask as Ctrl-C would, then insist, then end them."""
-    for signal_, seconds in zip((None, signal.SIGINT, signal.SIGTERM), patience_s, strict=True):
-        for child in children.values():
-            if signal_ is not None and child.poll() is None:
-                with contextlib.suppress(OSError):
-                    child.send_signal(signal_)
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and any(child.poll() is None for child in children.values()):
-            time.sleep(0.1)
-    for child in children.values():
-        if child.poll() is None:
-            child.kill()
-        child.wait()
-
-
-def _interrupt(*_: object) -> None:
-    """SIGTERM ends as Ctrl-C does: no child stays behind."""
-    raise KeyboardInterrupt
+    return run_beside(commands, environment, ws.home.dagster, silent="search page")

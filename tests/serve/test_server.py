@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ovd_platform.cli.graph import _end, _watch
+from ovd_platform.cli.processes import end, watch
 from ovd_platform.errors import ResourceError
 from ovd_platform.serve.server import check_port
 
@@ -26,10 +26,13 @@ def test_one_that_ends_leaves_the_other(capsys: pytest.CaptureFixture[str]) -> N
         return subprocess.Popen([sys.executable, "-S", "-c", code])
 
     children = {"search page": child("import time; time.sleep(1.5)"), "Dagster": child("raise SystemExit(3)")}
-    assert _watch(children) == 3
+    assert watch(children) == 3
     assert "Dagster ended with code 3; still running: search page" in capsys.readouterr().err
-    stubborn = {"a": child("import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"), "b": child("0")}
+    stubborn = {
+        "a": child("import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"),
+        "b": child("0"),
+    }
     started = time.monotonic()
-    _end(stubborn, patience_s=(0.2, 0.5, 2.0))
+    end(stubborn, patience_s=(0.2, 0.5, 2.0))
     assert time.monotonic() - started < 5
     assert all(one.returncode is not None for one in stubborn.values())
