@@ -20,7 +20,7 @@ _FLAGS = (
     "--remote-debugging-port=0", "--remote-allow-origins=*",
 )  # fmt: skip
 _KEYS = {
-    "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Tab": 9, "Home": 36, "End": 35,
+    "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Tab": 9, "Home": 36, "End": 35, "Backspace": 8,
 }  # fmt: skip
 _PATIENCE_S = 40.0
 
@@ -172,7 +172,10 @@ class Chromium:
         self.wait(
             f"(() => {{ const one = document.querySelector({json.dumps(selector)}); one?.focus(); one?.select(); return !!one; }})()"
         )
-        self.send("Input.insertText", text=text)
+        if text:
+            self.send("Input.insertText", text=text)
+        else:
+            self.press("Backspace")
 
     def press(self, key: str) -> None:
         """Press a key: a letter, or a name of `_KEYS`."""

@@ -35,7 +35,7 @@ def running(ws: Workspace) -> Iterator[str]:
     from ovd_platform.serve.application import make_app
 
     server = uvicorn.Server(
-        uvicorn.Config(make_app(ws), host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=2)
+        uvicorn.Config(make_app(ws), host="127.0.0.1", port=0, ws="none", log_level="warning", timeout_graceful_shutdown=2)
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -125,9 +125,9 @@ def _keep(browser: Chromium, address: str, shots: Path) -> dict[str, Any]:
     browser.wait("document.querySelector('.news').textContent.includes('Kept as class')")
     browser.screenshot(shots / "05-kept.png")
     found = browser.value("fetch('/api/classes/optical').then((one) => one.json())")
-    kept: dict[str, Any] = next(one for one in found["classes"] if one["name"] == "walk target")
+    kept = next(one for one in found["classes"] if one["name"] == "walk target")
     browser.value("fetch('/api/classes/optical/walk target', { method: 'DELETE' }).then((one) => one.status)")
-    return kept
+    return {name: kept[name] for name in ("name", "right", "wrong")}
 
 
 def _exports(browser: Chromium) -> dict[str, int]:

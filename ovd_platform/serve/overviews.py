@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ovd_platform.raster.scene import Scene
 
 NATIVE_REDUCTION = 8
+NATIVE_PX = 4_000_000
+"""A scene up to this size needs no reduced image: it is read whole."""
 _WALK_PX = 2048
 _WAIT_PX = 64_000_000
 """A scene up to this size is walked while the request waits."""
@@ -69,7 +71,7 @@ class Pyramids:
         if fitting and max(fitting) > 1 and reduction // max(fitting) <= NATIVE_REDUCTION:
             factor = max(fitting)
             return Coarse(_opened(shown, factor, shown.scene.record.uri, own.index(factor)), factor, shown=False)
-        if reduction <= NATIVE_REDUCTION:
+        if reduction <= NATIVE_REDUCTION or shown.record.width_px * shown.record.height_px <= NATIVE_PX:
             return None
         path = self._path(shown)
         if not path.is_file():

@@ -24,7 +24,7 @@ def serve(ws: Workspace, access: Access, port: int) -> None:
 
     check_port(access.host, port)
     config = uvicorn.Config(
-        make_app(ws, access), host=access.host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=3,
+        make_app(ws, access), host=access.host, port=port, ws="none", log_level="warning", access_log=False, timeout_graceful_shutdown=3,
         server_header=False, timeout_keep_alive=30,
     )  # fmt: skip
     uvicorn.Server(config).run()

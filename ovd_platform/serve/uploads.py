@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ovd_platform.errors import InputError, NotARasterError, UnknownNameError
+from ovd_platform.errors import InputError, NotARasterError, OvdError, UnknownNameError
 from ovd_platform.flow.guard import worker
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.stores.home import atomic_path, content_hash
@@ -57,13 +57,12 @@ def keep_upload(ws: Workspace, data: bytes) -> dict[str, Any]:
     with TemporaryDirectory(dir=folder, prefix=".") as place:
         raw = Path(place) / "upload"
         raw.write_bytes(data)
-        facts: dict[str, Any] = worker(ws).call(
-            "ovd_platform.serve.uploads:rewrite_chip",
-            about="the uploaded example",
-            source=str(raw),
-            target=str(kept),
-            name=name,
-        )
+        try:
+            facts: dict[str, Any] = worker(ws).call(
+                "ovd_platform.serve.uploads:rewrite_chip", about="the example", source=str(raw), target=str(kept), name=name
+            )
+        except OvdError as error:  # Said to people who know no path of the server.
+            raise type(error)(str(error).replace(str(raw), "the example")) from error
     return {"upload": name, **facts}
 
 

@@ -59,7 +59,7 @@ def test_words_examples_and_marks_find_ranked_answers(address: str, hits: list[d
     assert "uri" not in hits[0]
     example = {"scene": hits[0]["scene_id"], "box": hits[0]["box_scene_xyxy"]}
     like = ask(f"{address}/api/search", {"examples": [example], "top": 5}).json()
-    assert like["hits"][0]["id"] == hits[0]["id"]
+    assert hits[0]["id"] in [one["id"] for one in like["hits"]]
     away = ask(f"{address}/api/search", {"text": "ship", "top": 30, "against": [example]}).json()
     assert away["hits"][0]["id"] != hits[0]["id"] or away["hits"][0]["score"] < hits[0]["score"]
     marked = {"text": "ship", "top": 30, "right": [one["id"] for one in hits[10:13]], "wrong": [one["id"] for one in hits[:3]]}
@@ -215,7 +215,7 @@ def _png(width: int, height: int) -> bytes:
         (b"hello", 422, "PNG, JPEG, TIFF"),
         (b'<VRTDataset rasterXSize="9" rasterYSize="9"><SourceFilename>/etc/passwd</SourceFilename></VRTDataset>', 422, "PNG"),
         (b"\x89PNG\r\n\x1a\n<VRTDataset rasterXSize='1'/>", 422, "PNG"),
-        (_png(64, 64)[:60], 422, "Save it again"),
+        (_png(64, 64)[:60], 422, "the example"),
         (_png(3000, 3000), 400, "4 Mpx"),
     ],
     ids=["empty", "text", "vrt", "vrt-in-png", "cut-off", "too-large"],

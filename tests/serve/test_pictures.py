@@ -85,7 +85,7 @@ def test_missing_pixels_are_transparent(shown_of: Any) -> None:
     tile = scene_tile(shown, pyramids, 0, 0, 0)
     assert tile[10, 10, 3] == 0
     assert tile[-10, -10, 3] == 255
-    assert tile[37, 60, :3].min() > 20, "a pixel at the edge of the hole must not be darkened by it"
+    assert tile[37, 20, :3].min() > 20, "a pixel at the edge of the hole must not be darkened by it"
 
 
 def test_a_pyramid_of_our_own_equals_native_averages(shown_of: Any, tmp_path: Path) -> None:
@@ -100,8 +100,9 @@ def test_a_pyramid_of_our_own_equals_native_averages(shown_of: Any, tmp_path: Pa
     assert np.abs(got[:312].astype(int) - want[:312].astype(int)).max() <= 1
 
 
-def test_a_scene_without_overviews_gets_them(searchable: Workspace) -> None:
+def test_a_scene_without_overviews_gets_them(searchable: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every zoom of a scene of the workspace can be shown, whatever its file holds."""
+    monkeypatch.setattr("ovd_platform.serve.overviews.NATIVE_PX", 0)
     scenes, pyramids = OpenScenes(searchable), Pyramids(searchable)
     with scenes.borrow("scene_0") as shown:
         assert reduced(shown, pyramids, Window(0, 0, 384, 384), 16).shape == (24, 24, 4)
