@@ -38,6 +38,10 @@ export function App() {
     if (status?.modalities[modality]) api.scenes(modality).then((found) => setScenes(found.scenes)).catch((error: Error) => say(error.message));
   }, [status, modality, say]);
 
+  useEffect(() => { // On a narrow window the answers lie below what is asked.
+    if (search.answer && window.innerWidth <= 700) document.getElementById("answers")?.scrollIntoView();
+  }, [search.answered]);
+
   const hits = search.answer?.hits ?? [];
   const hit = hits[search.selected];
   const rendered = scenes.some((scene) => scene.rendered) || (status?.rendered ?? false);

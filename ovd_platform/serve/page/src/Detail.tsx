@@ -6,6 +6,7 @@ import type { Search } from "./useSearch";
 import { Viewer } from "./Viewer";
 
 interface Props { hit: Hit; hits: Hit[]; modality: Modality; search: Search; close: () => void }
+const degrees = ([lon, lat]: [number, number]) => `${Math.abs(lat).toFixed(6)}° ${lat < 0 ? "S" : "N"}, ${Math.abs(lon).toFixed(6)}° ${lon < 0 ? "W" : "E"}`;
 interface Known { scene: Scene; lineage: Record<string, unknown> }
 
 export function Detail({ hit, hits, modality, search, close }: Props) {
@@ -51,7 +52,7 @@ export function Detail({ hit, hits, modality, search, close }: Props) {
         <dt>Score</dt><dd>{hit.score.toFixed(4)} (similarity {hit.similarity.toFixed(3)}, objectness {hit.objectness.toFixed(2)})</dd>
         <dt>Scene</dt><dd>{hit.scene_id}, {day(hit.acquired_utc)}, {hit.instrument}{known && known.scene.state !== "live" ? ", from the archive" : ""}</dd>
         <dt>Box</dt><dd>{x0}, {y0} to {x1}, {y1} px{known?.scene.gsd_m ? ` (${((x1 - x0) * known.scene.gsd_m).toFixed(0)} × ${((y1 - y0) * known.scene.gsd_m).toFixed(0)} m)` : ""}</dd>
-        <dt>Place</dt><dd>{hit.lonlat ? `${hit.lonlat[1].toFixed(6)}° N, ${hit.lonlat[0].toFixed(6)}° E` : "no georeference"}</dd>
+        <dt>Place</dt><dd>{hit.lonlat ? degrees(hit.lonlat) : "no georeference"}</dd>
         <dt>Versions</dt><dd>pixels {hit.scene_version}, encoder {hit.model_version}</dd>
         {hit.revisits && hit.revisits.length > 0 && <><dt>Seen again</dt><dd>{hit.revisits.map((one) => `${one.scene_id} (${day(one.acquired_utc)})`).join(", ")}</dd></>}
       </dl>
