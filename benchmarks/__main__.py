@@ -25,6 +25,7 @@ NAMES = {
     "ann": "one million vectors of 512 numbers: recall, memory, speed, filters, build (about 10 minutes; a number of rows may follow)",
     "regions": "regions pooled from one dense pass against crops: speed, P@50, AP (after `demo` and `airbus`, about 6 minutes)",
     "embed-speed": "the embedding stage against the bare forward of its model (after `demo`, half a minute)",
+    "serve-speed": "`embed-speed` and `page-speed` one after the other",
     "writers": "eight writers of overlapping scenes, some killed, while readers look on (about 1 minute)",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
 }

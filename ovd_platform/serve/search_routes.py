@@ -127,6 +127,13 @@ def forget(held: Held, modality: Modality, name: str) -> dict[str, Any]:
     return {"forgotten": name}
 
 
+@router.get("/alerts/{modality}")
+def alerts(held: Held, modality: Modality, since: Annotated[str, Query(max_length=40)] = "") -> dict[str, Any]:
+    """What was found of watched classes, newest look first; `since` is a time in ISO 8601."""
+    found = classes.alerts(held.ws, modality, since_utc=since)
+    return {"alerts": [{"looked_utc": moment, **asdict(detection)} for moment, detection in found]}
+
+
 def class_json(kept: classes.SavedClass) -> dict[str, Any]:
     """A kept class, and the question that asks for it again."""
     examples = [Example(scene=scene, box=box) for scene, box in kept.right]

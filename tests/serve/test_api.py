@@ -146,6 +146,7 @@ def test_a_class_is_kept_with_its_marks_and_forgotten(address: str, hits: list[d
     listed = ask(f"{address}/api/classes/optical").json()["classes"]
     assert [(one["name"], one["right"], one["wrong"], one["watch"]) for one in listed] == [("odd ship", 2, 1, True)]
     assert listed[0]["examples"][0]["scene"] == hits[0]["scene_id"]
+    assert ask(f"{address}/api/alerts/optical").json() == {"alerts": []}, "nobody looked for it yet"
     assert ask(f"{address}/api/classes", {"name": "../up", "ask": question}).status == 400
     assert ask(f"{address}/api/classes/optical/odd%20ship", method="DELETE").status == 200
     assert ask(f"{address}/api/classes/optical").json()["classes"] == []
