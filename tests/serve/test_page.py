@@ -8,9 +8,6 @@ import pytest
 from benchmarks.chromium import Chromium, find_chromium
 from benchmarks.page_walk import running, walk
 from ovd_platform.flow.workspace import Workspace
-from tests.serve.conftest import chip, searchable
-
-__all__ = ["chip", "searchable"]
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="needs Chromium or Chrome on the PATH")
 
