@@ -24,9 +24,12 @@ NAMES = {
     "pdf-generated": "76 documents of eight producers with exact truth: figures, captions, call-outs (group documents-bench, 5 minutes)",
     "pdf-real": "the real documents: figures and words against a table written by looking at the pages (about 3 minutes)",
     "pdf-speed": "reading documents: pages a second, CPU over the library calls, processes, memory (about 2 minutes)",
+    "search-page": "the search page in a real browser on the demo, screenshots (after `demo`, needs Chromium, 1 minute)",
+    "page-speed": "first page view, words on the demo, tiles of a 50,000 x 100,000 px scene (after `demo`, about 4 minutes)",
     "ann": "one million vectors of 512 numbers: recall, memory, speed, filters, build (about 10 minutes; a number of rows may follow)",
     "regions": "regions pooled from one dense pass against crops: speed, P@50, AP (after `demo` and `airbus`, about 6 minutes)",
     "embed-speed": "the embedding stage against the bare forward of its model (after `demo`, half a minute)",
+    "serve-speed": "`embed-speed` and `page-speed` one after the other",
     "writers": "eight writers of overlapping scenes, some killed, while readers look on (about 1 minute)",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
 }
