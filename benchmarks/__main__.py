@@ -20,6 +20,8 @@ NAMES = {
     "gigapixel": "a scene of 50,000 x 100,000 px through tiles and proposals in constant memory, killed and resumed (10 minutes)",
     "reading": "tile reading, percentiles and normalisation against the bare codec and rasterio (3 minutes)",
     "reading-peers": "the same tiles by SAHI and supervision: time, memory, what is left of 12 bits (needs the group peers)",
+    "seams": "seam merging: rafted ships, duplicates, half-tile shift on real scenes, time against an STRtree (2 minutes)",
+    "cfar": "stated false-alarm rates on simulated clutter; speed against OpenCV and skimage (`uv run --with scikit-image`, 2 minutes)",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
 }
 

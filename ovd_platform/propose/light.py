@@ -20,7 +20,7 @@ from ovd_platform.models.light_detector import (
     bfloat16_is_fast,
     decode_maps,
 )
-from ovd_platform.propose.blocks import TileBoxes, assemble, group_tiles, owned, owners
+from ovd_platform.propose.blocks import Found, TileBoxes, assemble, group_tiles, owned
 from ovd_platform.propose.proposer import Progress
 from ovd_platform.propose.working_scale import resized, scales_for
 from ovd_platform.raster.radiometry import InstrumentProfile, normalise
@@ -87,10 +87,10 @@ class LightProposer:
             chip = scene.read(window)
             if chip.valid_hw.any():
                 boxes_n4, objectness_n = self._chip_boxes(chip, profile, scales)
-                parts.append(owned(boxes_n4, objectness_n, owners(boxes_n4, block, tiles, record)))
+                parts.append(owned(Found(boxes_n4, objectness_n), window, block, tiles, record))
             if progress is not None:
                 progress(done + 1, len(blocks), f"proposing in {record.scene_id}")
-        return assemble(record, parts, self._version, max_per_mpx)
+        return assemble(record, parts, tiles, self._version, max_per_mpx)
 
     def _chip_boxes(
         self, chip: Chip, profile: InstrumentProfile, scales: Sequence[float]
