@@ -26,6 +26,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _DAGSTER_YAML = """\
 # Instance of one workspace: SQLite, local runs. Move to Postgres when several machines write (see docs/runbook.md).
 telemetry: {enabled: false}
+nux: {enabled: false}  # no invitations in the UI
 run_monitoring: {enabled: true}
 run_retries: {retry_on_asset_or_op_failure: false}
 concurrency:

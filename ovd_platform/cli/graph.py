@@ -45,5 +45,7 @@ def serve(ws: Workspace, host: str, port: int) -> int:
     with open_instance(ws):
         pass
     environment = {**os.environ, "OVD_HOME": str(ws.home.root), "DAGSTER_HOME": str(ws.home.dagster)}
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml"), "-h", host, "-p", str(port)]
-    return subprocess.call(command, env=environment, cwd=PROJECT)
+    quiet = ("-W", "ignore:Function `dev_command` is superseded")  # its successor wants a project layout of its own
+    command = [sys.executable, *quiet, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml")]
+    command += ["-h", host, "-p", str(port)]
+    return subprocess.call(command, env=environment, cwd=ws.home.dagster)

@@ -24,7 +24,7 @@ class ClassCalibration:
         positives: Proposals that match a label of the class.
         negatives: Proposals of labelled scenes that do not.
         visual_weight: Share of the visual margin in the similarity, [0, 1]; the rest is the text margin.
-        objectness_weight: Weight of objectness in the score of kind ``prototype``.
+        objectness_weight: Weight of the log-odds of objectness in the score, beside the margin or the head.
         slope: Of probability = sigmoid(slope score + intercept); None abstains.
         intercept: Of the same.
         threshold: Lowest accepted score; None accepts nothing.
@@ -70,7 +70,7 @@ class Calibration:
         space: Where vectors are compared.
         text_vectors_kd: Words of each class as embedded, shape (K, E); E is 0 without a language tower.
         prototypes: Visual prototypes of each class, centred unit, each (P, D).
-        heads: Coefficients of the classes of kind ``head``: over [visual sqrt(D), objectness, text margin, visual margin, 1].
+        heads: Coefficients of the classes of kind ``head``: over [visual sqrt(D), text margin, visual margin, 1].
         encoder: Encoder version of the rows.
         proposer: Proposer version of the rows.
         vocabulary: Version of the vocabulary it was fitted with.

@@ -149,7 +149,7 @@ def calibration_folds(classes: "Sequence[ClassCalibration]") -> dict[str, Any]:
     return {"mean_average_precision": float(np.mean(known)) if known else None, "per_class": per_class}
 
 
-CALIBRATION = Stage("calibration", "1", _calibration_inputs, _build_calibration)
+CALIBRATION = Stage("calibration", "2", _calibration_inputs, _build_calibration)
 
 
 # --- release -----------------------------------------------------------------------------------------------------------------
