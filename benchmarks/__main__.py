@@ -22,6 +22,7 @@ NAMES = {
     "reading-peers": "the same tiles by SAHI and supervision: time, memory, what is left of 12 bits (needs the group peers)",
     "seams": "seam merging: rafted ships, duplicates, half-tile shift on real scenes, time against an STRtree (2 minutes)",
     "cfar": "stated false-alarm rates on simulated clutter; speed against OpenCV and skimage (`uv run --with scikit-image`, 2 minutes)",
+    "few-shot": "a class after the fact from 5 and 10 examples; target precision asked and achieved (after `demo`, 3 minutes)",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
 }
 

@@ -15,10 +15,11 @@ from ovd_platform.errors import StaleError
 from ovd_platform.flow import models
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, version_of
 from ovd_platform.flow.workspace import Workspace
-from ovd_platform.records.proposal import ProposalSet
 from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.tile import TileRecord
 from ovd_platform.stores.home import content_hash
+from ovd_platform.stores.proposal_files import load_proposals as load_proposals
+from ovd_platform.stores.proposal_files import save_proposals
 
 if TYPE_CHECKING:
     from ovd_platform.raster.radiometry import InstrumentProfile
@@ -110,10 +111,14 @@ def proposals_stage(proposer: str | None = None) -> Stage:
     """The stage for one proposer version, or for the release's when None."""
 
     def inputs(ws: Workspace, modality: str, scene_id: str) -> Inputs:
+        from ovd_platform.propose.chosen import chosen_version, entries_for
+
+        settings = ws.config.propose
+        named = chosen_version(entries_for(settings.proposers, modality), ws.home.root)
         return {
             "tiles": version_of(ws, modality, "tiles", scene_id),
             "proposer": proposer or models.released(ws, modality)["proposer"],
-            "config": content_hash(ws.config.propose.model_dump()),
+            "config": content_hash(settings.model_dump(), named),
         }
 
     return Stage("proposals", "1", inputs, _build_proposals)
@@ -134,13 +139,7 @@ def _build_proposals(task: Task) -> Built:
         area = scene.record.area_mpx
         cap = proposal_budget(ws, scene.record)
         found = proposer.propose(scene, tiles, profile, max_per_mpx=cap)
-    np.savez(
-        task.folder / "proposals.npz",
-        boxes_scene_xyxy=found.boxes_scene_xyxy,
-        objectness_n=found.objectness_n,
-        tile_index_n=found.tile_index_n,
-        proposer=np.array(found.proposer),
-    )
+    save_proposals(task.folder, found)
     objectness = found.objectness_n
     return Built(
         {
@@ -150,14 +149,6 @@ def _build_proposals(task: Task) -> Built:
             "proposer": found.proposer,
         }
     )
-
-
-def load_proposals(folder: Path, scene_id: str) -> ProposalSet:
-    """Proposals from a stage output's folder."""
-    with np.load(folder / "proposals.npz") as data:
-        return ProposalSet(
-            scene_id, data["boxes_scene_xyxy"], data["objectness_n"], data["tile_index_n"], str(data["proposer"])
-        )
 
 
 # --- embeddings --------------------------------------------------------------------------------------------------------------
