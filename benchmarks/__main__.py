@@ -23,6 +23,7 @@ NAMES = {
     "seams": "seam merging: rafted ships, duplicates, half-tile shift on real scenes, time against an STRtree (2 minutes)",
     "cfar": "stated false-alarm rates on simulated clutter; speed against OpenCV and skimage (`uv run --with scikit-image`, 2 minutes)",
     "few-shot": "a class after the fact from 5 and 10 examples; target precision asked and achieved (after `demo`, 3 minutes)",
+    "detect-ships": "Sentinel-2 ships by leave-one-port-out (`detect-ships MINUTES` a fold, default 2) and CFAR on HRSID",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
 }
 

@@ -59,9 +59,9 @@ class LearnConfig(_Section):
         ge=0,
         description="Labels with a smaller side (root of the area) are neither object nor background to the proposer.",
     )
-    proposer_unlabelled: Literal["background", "ignore"] = Field(
+    proposer_unlabelled: Literal["background", "ignore", "object"] = Field(
         "background",
-        description="What the starter proposer is sure of and no label names: background (labels are complete), or ignored.",
+        description="What the starter proposer is sure of and no label names: background (labels are complete), ignored, or an object.",
     )
 
 

@@ -15,9 +15,10 @@ from ovd_platform.errors import StaleError
 from ovd_platform.flow import models
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, version_of
 from ovd_platform.flow.workspace import Workspace
+from ovd_platform.records.mask import Mask
 from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.tile import TileRecord
-from ovd_platform.stores.home import content_hash
+from ovd_platform.stores.home import content_hash, write_json
 from ovd_platform.stores.proposal_files import load_proposals as load_proposals
 from ovd_platform.stores.proposal_files import save_proposals
 
@@ -241,7 +242,13 @@ def _build_detections(task: Task) -> Built:
     import pyarrow.parquet as pq
 
     from ovd_platform.detect.detect import detect_scene
-    from ovd_platform.detect.export import detections_to_table, write_geojson, write_geoparquet
+    from ovd_platform.detect.export import (
+        detections_to_coco,
+        detections_to_table,
+        write_geojson,
+        write_geopackage,
+        write_geoparquet,
+    )
 
     ws, modality, scene_id = task.ws, task.modality, task.partition
     embedded = current(ws, modality, "embeddings", scene_id)
@@ -256,6 +263,9 @@ def _build_detections(task: Task) -> Built:
     pq.write_table(detections_to_table(found), task.folder / "detections.parquet")
     write_geojson(task.folder / "detections.geojson", found)
     write_geoparquet(task.folder / "detections.geoparquet", found)
+    write_geopackage(task.folder / "detections.gpkg", found)
+    masks = _masks(ws.home.stage(modality, "proposals") / scene_id / embedded.inputs["proposals"], scene_id)
+    write_json(task.folder / "detections.coco.json", detections_to_coco(found, [record], vocabulary, masks))
     accepted = [detection for detection in found if detection.accepted]
     counts: dict[str, int] = {}
     for detection in accepted:
@@ -263,4 +273,10 @@ def _build_detections(task: Task) -> Built:
     return Built({"detections": len(found), "accepted": len(accepted), "classes": json.dumps(counts, sort_keys=True)})
 
 
-DETECTIONS = Stage("detections", "1", _detections_inputs, _build_detections)
+def _masks(folder: Path, scene_id: str) -> dict[str, Mask]:
+    """Masks of a scene's proposals by proposal id; none where the proposer makes none."""
+    proposals = load_proposals(folder, scene_id)
+    return {proposals.proposal_id(index): mask for index, mask in enumerate(proposals.masks or ())}
+
+
+DETECTIONS = Stage("detections", "2", _detections_inputs, _build_detections)

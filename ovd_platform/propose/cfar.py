@@ -43,7 +43,8 @@ class CfarSettings:
         method: ``ca`` averages the ring (open sea); ``os`` takes an order statistic (harbours, land edges, dense traffic).
         false_alarm_rate: Stated rate per pixel of clutter, (0, 1).
         looks: Equivalent number of looks; None estimates it from each scene.
-        texture: Shape of the clutter's texture, infinite for none (speckle alone); None estimates it from each scene.
+        texture: Shape of the clutter's texture; infinite for speckle alone, which finds more on land and at quays; None estimates it from
+            each scene, which keeps the stated rate on spiky clutter.
         guard_px: Half side of the guard square; at least half of the longest target.
         train_px: Half side of the training square.
         rank: Order statistic as a fraction of the ring.
@@ -57,7 +58,7 @@ class CfarSettings:
     method: Literal["ca", "os"] = "ca"
     false_alarm_rate: float = 1e-5
     looks: float | None = None
-    texture: float | None = None
+    texture: float | None = float("inf")
     guard_px: int = 20
     train_px: int = 32
     rank: float = 0.75
@@ -76,8 +77,8 @@ class CfarSettings:
 
     @classmethod
     def sea(cls, false_alarm_rate: float = 1e-5) -> "CfarSettings":
-        """Cell averaging: homogeneous clutter."""
-        return cls("ca", false_alarm_rate)
+        """Cell averaging over clutter as spiky as the scene's own: open sea, rough or calm."""
+        return cls("ca", false_alarm_rate, texture=None)
 
     @classmethod
     def land(cls, false_alarm_rate: float = 1e-5) -> "CfarSettings":

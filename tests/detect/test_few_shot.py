@@ -1,5 +1,7 @@
 """A class from a few examples, and what its scores are worth."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -59,7 +61,7 @@ def test_probabilities_are_calibrated_and_rise(kind, count, share):
     said = fitted(fresh)
     assert ((said > 0) & (said < 1)).all()
     edges = np.quantile(said, [0, 0.5, 0.8, 0.95, 1])
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         inside = (said >= low) & (said <= high)
         assert said[inside].mean() == pytest.approx(answers[inside].mean(), abs=0.03 if count > 5000 else 0.12)
     assert (np.diff(fitted(np.linspace(-4, 6, 200))) >= -1e-12).all()

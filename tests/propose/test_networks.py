@@ -56,7 +56,7 @@ def test_every_object_is_answered_once_in_scene_pixels(bands, scale):
     truth = np.array([(x - 4, y - 3, x + 4, y + 3) for x, y in POINTS], float)
     assert len(found) == len(POINTS)
     overlap = iou_matrix(found.boxes_scene_xyxy, truth)
-    assert (overlap.max(0) > (0.99 if scale != 0.5 else 0.5)).all()
+    assert (overlap.max(0) > (0.99 if scale == 1.0 else 0.5)).all()
     for box, mask, quad in zip(found.boxes_scene_xyxy, found.masks, found.corners_n42, strict=True):
         assert np.abs(np.array(mask.box_xyxy) - box).max() <= 1
         np.testing.assert_allclose([*quad.min(0), *quad.max(0)], box, atol=1e-3)
