@@ -24,7 +24,7 @@ Scorer = Literal["prototype", "logistic", "mlp"]
 FEWEST_EXAMPLES = 3
 FEWEST_JUDGED = 8
 """Right answers without which neither a probability nor a threshold is given."""
-BACKGROUND = 3000
+BACKGROUND = 2000
 _SHRINK = 0.3
 _HIDDEN = 32
 

