@@ -31,6 +31,12 @@ NAMES = {
     "embed-speed": "the embedding stage against the bare forward of its model (after `demo`, half a minute)",
     "serve-speed": "`embed-speed` and `page-speed` one after the other",
     "writers": "eight writers of overlapping scenes, some killed, while readers look on (about 1 minute)",
+    "seams": "seam merging: rafted ships, duplicates, half-tile shift on real scenes, time against an STRtree (2 minutes)",
+    "cfar": "stated false-alarm rates on simulated clutter; speed against OpenCV and skimage (`uv run --with scikit-image`, 2 minutes)",
+    "few-shot": "a class after the fact from 5 and 10 examples; target precision asked and achieved (after `demo`, 3 minutes)",
+    "detect-ships": "Sentinel-2 ships by leave-one-port-out (`detect-ships MINUTES` a fold, default 2) and CFAR on HRSID",
+    "detect-airbus": "aircraft, 12 scenes held out, against Faster R-CNN, FCOS and D-FINE (`detect-airbus MINUTES`, 4 x 24 + 10 minutes)",
+    "propose-speed": "Mpx/s against Faster R-CNN MobileNet; the stage against its own forward pass (1 minute)",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
 }
 

@@ -4,7 +4,7 @@ Belongs here: every setting with its default, unit and meaning. Does not belong 
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -86,14 +86,32 @@ class LearnConfig(_Section):
         ge=0,
         description="Labels with a smaller side (root of the area) are neither object nor background to the proposer.",
     )
-    proposer_unlabelled: Literal["background", "ignore"] = Field(
+    proposer_unlabelled: Literal["background", "ignore", "object"] = Field(
         "background",
-        description="What the starter proposer is sure of and no label names: background (labels are complete), or ignored.",
+        description="What the starter proposer is sure of and no label names: background (labels are complete), ignored, or an object.",
     )
+
+
+class ProposerConfig(_Section):
+    """One proposer beside, or instead of, the release's own."""
+
+    kind: Literal["release", "cfar", "torchvision", "transformers", "sam", "detectron2"]
+    modality: Literal["optical", "sar"] | None = Field(None, description="Scenes it looks at; None: all (CFAR: SAR alone).")
+    model: str | None = Field(None, description="torchvision: name of the detector; sam: vit_b, vit_l or vit_h.")
+    checkpoint: str | None = Field(None, description="File of weights; transformers: folder of a checkpoint.")
+    config: str | None = Field(None, description="detectron2: its YAML file.")
+    settings: dict[str, Any] = Field(default_factory=dict, description="More settings of the kind; see docs/configuration.md.")
+    stem: Literal["average", "first3", "pca"] = Field("average", description="How other than three bands become three planes.")
+    scale: float = Field(1.0, gt=0, description="Working-scale pixels per scene pixel; small objects want 2 or more.")
+    batch: int = Field(4, ge=1, description="Tiles a forward pass.")
+    min_objectness: float = Field(0.02, ge=0, lt=1, description="Weaker answers are dropped.")
+    weight: float = Field(1.0, gt=0, le=1, description="Factor on its objectness when fused with others.")
 
 
 class ProposeConfig(_Section):
     """Where any object might be."""
+
+    proposers: tuple[ProposerConfig, ...] = Field((), description="Proposers to fuse; empty: the release's own alone.")
 
     max_per_mpx: float = Field(100.0, gt=0, description="Proposals kept per 10^6 px, best objectness first.")
     min_per_scene: int = Field(300, ge=1, description="A small scene keeps at least this many.")

@@ -100,9 +100,12 @@ def _encoder(models: Path, modality: str, version: str) -> "Encoder":
 
 
 def proposer(ws: Workspace, modality: str, version: str) -> "Proposer":
-    """The loaded proposer of a version; SAR versions that begin with ``cfar`` are settings, not weights."""
-    rate = ws.config.propose.cfar_false_alarm_rate
-    return _proposer(ws.home.models, modality, version, rate)
+    """The loaded proposer of a version, fused with what ovd.yaml names; SAR versions that begin with ``cfar`` are settings."""
+    from ovd_platform.propose.chosen import chosen_proposer, entries_for
+
+    settings = ws.config.propose
+    released = _proposer(ws.home.models, modality, version, settings.cfar_false_alarm_rate)
+    return chosen_proposer(entries_for(settings.proposers, modality), released, ws.home.root)
 
 
 @lru_cache(maxsize=4)
