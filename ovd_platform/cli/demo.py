@@ -38,8 +38,8 @@ def demo_config(seed: int) -> OvdConfig:
             chips_per_scene=32,
             backbone_minutes=0.15,
             regions_minutes=0.3,
-            clip_minutes=1.5,
-            proposer_minutes=1.0,
+            clip_minutes=1.2,
+            proposer_minutes=0.5,
             proposer_learning_rate=1e-4,
             proposer_scale=1.0,
             proposer_look_scales=(2.0, 1.0, 0.5),
@@ -71,7 +71,8 @@ def make_demo(directory: Path, seed: int) -> Workspace:
 
 def run_demo(directory: Path, seed: int) -> int:
     """Run the demo; returns the exit code."""
-    from ovd_platform.cli.main import print_hits, print_summary
+    from ovd_platform.cli.main import print_summary
+    from ovd_platform.cli.searching import print_hits
 
     started = time.monotonic()
     console.print("[bold]The imagery of this demo is rendered. Nothing in it was ever in orbit.[/bold]")

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from ovd_platform.detect.calibration import Calibration, ClassCalibration
 from ovd_platform.detect.matching import DIFFICULT, UNLABELLED, label_proposals, without_duplicates
+from ovd_platform.detect.probability import fit_probability
 from ovd_platform.detect.prototypes import FloatArray, PrototypeSpace, background_prototypes, visual_prototypes
+from ovd_platform.detect.thresholds import threshold_at_precision, wilson_interval
 from ovd_platform.detect.vocabulary import Vocabulary
-from ovd_platform.errors import InputError, ShapeError, VersionMismatchError
+from ovd_platform.errors import ShapeError, VersionMismatchError
 from ovd_platform.records.annotation import Annotation
 from ovd_platform.stores.vector_rows import boxes_of, centred_units, vectors_of
 
@@ -28,9 +30,8 @@ HEAD_STRENGTHS = (0.003, 0.03)
 HEAD_NEGATIVES = 4000
 FOLDS = 4
 PARTIAL_IOU = 0.3
-MIN_ACCEPTED = 5
 VISUAL_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-OBJECTNESS_WEIGHTS = (0.0, 0.05, 0.2, 0.5)
+DEFAULT_OBJECTNESS_WEIGHT = 0.005
 _LOG = logging.getLogger(__name__)
 
 
@@ -110,57 +111,17 @@ def fit_calibration(
     )
 
 
-def wilson_interval(hits: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Confidence interval of a share.
-
-    Reference: Wilson 1927, score interval.
-
-    Args:
-        hits: Successes.
-        total: Trials, at least 1.
-        z: Normal quantile; the default gives 95 %.
-    """
-    if total < 1 or not 0 <= hits <= total:
-        raise InputError(f"Cannot make a Wilson interval: expected 0 <= hits <= total and total >= 1, got {hits} of {total}.")
-    share, spread = hits / total, z * z / total
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * np.sqrt(share * (1 - share) / total + spread / (4 * total)) / (1 + spread)
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
-
-
-def threshold_at_precision(
-    score_n: NDArray[np.floating], true_n: NDArray[np.bool_], target: float
-) -> tuple[float, int, int] | None:
-    """Score that finds the most while everything at or above it has the target precision.
-
-    Of thresholds that find the same objects the highest is taken: going lower would only buy false ones with spare precision.
-
-    Args:
-        score_n: Scores, shape (N,).
-        true_n: Whether each is right, shape (N,).
-        target: Precision to reach, (0, 1).
-
-    Returns:
-        (threshold, number right, number accepted), or None where no set of at least `MIN_ACCEPTED` reaches the target.
-    """
-    order = np.argsort(-score_n, kind="stable")
-    right, total = np.cumsum(true_n[order]), np.arange(1, len(order) + 1)
-    last_of_value = np.append(score_n[order][1:] != score_n[order][:-1], True) if len(order) else np.zeros(0, dtype=bool)
-    good = np.flatnonzero(last_of_value & (right >= target * total) & (total >= MIN_ACCEPTED))
-    if not len(good):
-        return None
-    useful = good[right[good] == right[good[-1]]]
-    end = int(useful[0])
-    return float(score_n[order[end]]), int(right[end]), int(total[end])
-
-
-def head_features(
-    visual_nd: FloatArray, objectness_n: FloatArray, text_margin_n: FloatArray, visual_margin_n: FloatArray
-) -> FloatArray:
-    """Columns a head looks at: [visual sqrt(D), objectness, text margin, visual margin, 1], shape (N, D + 4)."""
+def head_features(visual_nd: FloatArray, text_margin_n: FloatArray, visual_margin_n: FloatArray) -> FloatArray:
+    """Columns a head looks at: [visual sqrt(D), text margin, visual margin, 1], shape (N, D + 3)."""
     n, dim = visual_nd.shape
-    extra = np.stack([objectness_n, text_margin_n, visual_margin_n, np.ones(n, dtype=np.float32)], axis=1)
+    extra = np.stack([text_margin_n, visual_margin_n, np.ones(n, dtype=np.float32)], axis=1)
     return np.concatenate([visual_nd * np.sqrt(dim, dtype=np.float32), extra], axis=1).astype(np.float32)
+
+
+def log_odds(objectness_n: NDArray[np.floating]) -> FloatArray:
+    """Log-odds of objectness, shape (N,), float32, within +-9.2; evidence of this kind adds up."""
+    inside = np.clip(objectness_n.astype(np.float64), 1e-4, 1 - 1e-4)
+    return np.log(inside / (1 - inside)).astype(np.float32)
 
 
 def _one_version(rows: pa.Table) -> tuple[str, str]:
@@ -213,7 +174,7 @@ def _fit_class(
     positives, negatives = int(true_n.sum()), int((~true_n).sum())
     prototypes = visual_prototypes(evidence.visual_nd[true_n], seed)
     default_weight = (0.5 if positives else 0.0) if has_words else 1.0
-    entry = ClassCalibration(name, "prototype", positives, negatives, default_weight, 0.05)
+    entry = ClassCalibration(name, "prototype", positives, negatives, default_weight, DEFAULT_OBJECTNESS_WEIGHT)
     if positives < MIN_POSITIVES or negatives < MIN_POSITIVES:
         reason = f"abstains: {positives} matched examples and {negatives} negatives, expected at least {MIN_POSITIVES} of each"
         return replace(entry, reason=reason), prototypes, None
@@ -223,14 +184,18 @@ def _fit_class(
     for train, test in folds:
         fold_prototypes = visual_prototypes(evidence.visual_nd[train[true_n[train]]], seed)
         visual_n[test] = space.visual_margin(evidence.visual_nd[test], fold_prototypes)
-    weight, objectness_weight, score_n, best_ap = _fuse(text_n, visual_n, evidence.objectness_n, true_n, has_words)
+    weight, margin_n = _fuse(text_n, visual_n, true_n, has_words)
+    odds_n = log_odds(evidence.objectness_n)
+    objectness_weight, score_n, best_ap = _with_objectness(margin_n, odds_n, true_n, folds)
     entry = replace(entry, visual_weight=weight, objectness_weight=objectness_weight, average_precision=best_ap)
     head = None
     if positives >= HEAD_POSITIVES:
-        strength, head_score_n, head_ap = _try_heads(evidence, space, text_n, true_n, folds, seed)
+        strength, head_score_n = _try_heads(evidence, space, text_n, true_n, folds, seed)
+        objectness_weight, head_score_n, head_ap = _with_objectness(head_score_n, odds_n, true_n, folds)
         if head_ap > best_ap:
             head = _head(evidence, space, text_n, true_n, np.arange(len(true_n)), strength, seed)
-            entry, score_n = replace(entry, kind="head", average_precision=head_ap), head_score_n
+            score_n = head_score_n
+            entry = replace(entry, kind="head", objectness_weight=objectness_weight, average_precision=head_ap)
     return _probability(entry, evidence, score_n, true_n, target), prototypes, head
 
 
@@ -248,21 +213,45 @@ def _folds(
     return list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(true_n, true_n))
 
 
-def _fuse(
-    text_n: FloatArray, visual_n: FloatArray, objectness_n: FloatArray, true_n: NDArray[np.bool_], has_words: bool
-) -> tuple[float, float, FloatArray, float]:
-    """Weights of words, looks and objectness with the best average precision; ties go to the earlier, simpler ones."""
+def _fuse(text_n: FloatArray, visual_n: FloatArray, true_n: NDArray[np.bool_], has_words: bool) -> tuple[float, FloatArray]:
+    """Weight of looks against words with the best average precision; ties go to the more even one."""
     from sklearn.metrics import average_precision_score
 
-    best: tuple[float, float, FloatArray, float] | None = None
+    best: tuple[float, FloatArray, float] | None = None
     for weight in sorted(VISUAL_WEIGHTS if has_words else (1.0,), key=lambda value: abs(value - 0.5)):
-        for objectness_weight in OBJECTNESS_WEIGHTS:
-            score_n = ((1 - weight) * text_n + weight * visual_n + objectness_weight * objectness_n).astype(np.float32)
-            precision = float(average_precision_score(true_n, score_n))
-            if best is None or precision > best[3] + 1e-6:
-                best = (weight, objectness_weight, score_n, precision)
+        score_n = ((1 - weight) * text_n + weight * visual_n).astype(np.float32)
+        precision = float(average_precision_score(true_n, score_n))
+        if best is None or precision > best[2] + 1e-6:
+            best = (weight, score_n, precision)
     assert best is not None
-    return best
+    return best[0], best[1]
+
+
+def _with_objectness(
+    score_n: FloatArray,
+    odds_n: FloatArray,
+    true_n: NDArray[np.bool_],
+    folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
+) -> tuple[float, FloatArray, float]:
+    """Weight of the log-odds of objectness beside a score, the sum, and its average precision on held-out folds.
+
+    The two are fused by a logistic regression; the weight is 0 where that does not rank better than the score alone.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import average_precision_score
+
+    alone = float(average_precision_score(true_n, score_n))
+    spread = max(float(score_n.std()), 1e-6)
+    both_n2 = np.stack([score_n / spread, odds_n], axis=1)
+    fused_n = np.zeros(len(score_n))
+    for train, test in folds:
+        fused_n[test] = LogisticRegression(C=100.0).fit(both_n2[train], true_n[train]).decision_function(both_n2[test])
+    precision = float(average_precision_score(true_n, fused_n))
+    by_score, by_odds = LogisticRegression(C=100.0).fit(both_n2, true_n).coef_[0]
+    if precision <= alone or by_score <= 0 or by_odds <= 0:
+        return 0.0, score_n, alone
+    weight = float(by_odds / (by_score / spread))
+    return weight, (score_n + weight * odds_n).astype(np.float32), precision
 
 
 def _try_heads(
@@ -272,7 +261,8 @@ def _try_heads(
     true_n: NDArray[np.bool_],
     folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
     seed: int,
-) -> tuple[float, FloatArray, float]:
+) -> tuple[float, FloatArray]:
+    """Strength of the better head and its scores on held-out folds."""
     from sklearn.metrics import average_precision_score
 
     best = (HEAD_STRENGTHS[0], np.zeros(len(true_n), dtype=np.float32), -1.0)
@@ -282,11 +272,11 @@ def _try_heads(
             head = _head(evidence, space, text_n, true_n, train, strength, seed)
             prototypes = visual_prototypes(evidence.visual_nd[train[true_n[train]]], seed)
             looks = space.visual_margin(evidence.visual_nd[test], prototypes)
-            score_n[test] = head_features(evidence.visual_nd[test], evidence.objectness_n[test], text_n[test], looks) @ head
+            score_n[test] = head_features(evidence.visual_nd[test], text_n[test], looks) @ head
         precision = float(average_precision_score(true_n, score_n))
         if precision > best[2]:
             best = (strength, score_n, precision)
-    return best
+    return best[0], best[1]
 
 
 def _head(
@@ -306,7 +296,7 @@ def _head(
     negative = np.sort(np.random.default_rng(seed).permutation(negative)[:HEAD_NEGATIVES])
     chosen = np.concatenate([positive, negative])
     looks = space.visual_margin(evidence.visual_nd[chosen], visual_prototypes(evidence.visual_nd[positive], seed))
-    features = head_features(evidence.visual_nd[chosen], evidence.objectness_n[chosen], text_n[chosen], looks)
+    features = head_features(evidence.visual_nd[chosen], text_n[chosen], looks)
     model = LogisticRegression(C=strength, class_weight="balanced", fit_intercept=True, max_iter=300)
     model.fit(features[:, :-1], true_n[chosen])
     return np.append(model.coef_[0], model.intercept_[0]).astype(np.float32)
@@ -315,17 +305,15 @@ def _head(
 def _probability(
     entry: ClassCalibration, evidence: _Evidence, score_n: FloatArray, true_n: NDArray[np.bool_], target: float
 ) -> ClassCalibration:
-    from sklearn.linear_model import LogisticRegression
-
-    spread, middle = max(float(score_n.std()), 1e-6), float(score_n.mean())
-    model = LogisticRegression(C=100.0, max_iter=300).fit(((score_n - middle) / spread)[:, None], true_n)
-    slope = float(model.coef_[0, 0]) / spread
-    if slope <= 0:
+    fitted = fit_probability(score_n, true_n)
+    if fitted is None:
         return replace(entry, reason="abstains: higher scores do not mean the class more often")
     entry = replace(
         entry,
-        slope=slope,
-        intercept=float(model.intercept_[0]) - slope * middle,
+        slope=fitted.slope,
+        intercept=fitted.intercept,
+        beta=fitted.beta,
+        curve=fitted.curve,
         context_range=_usual_context(evidence, true_n),
     )
     shown = _shown(evidence, score_n)

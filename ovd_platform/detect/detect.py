@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ovd_platform.detect.calibrate import head_features
+from ovd_platform.detect.calibrate import DEFAULT_OBJECTNESS_WEIGHT, head_features, log_odds
 from ovd_platform.detect.calibration import Calibration, ClassCalibration
 from ovd_platform.detect.matching import without_duplicates
 from ovd_platform.detect.prototypes import FloatArray
@@ -55,7 +55,7 @@ def score_rows(
     """
     entries = tuple(_entry(name, k, calibration, text_vectors_kd) for k, name in enumerate(vocabulary.names))
     visual_nd = calibration.space.visual(rows)
-    objectness_n = rows["objectness"].to_numpy().astype(np.float32)
+    odds_n = log_odds(rows["objectness"].to_numpy())
     text_nk = calibration.space.text_margins(rows, text_vectors_kd)
     if text_vectors_kd is None:
         text_nk = np.zeros((len(rows), len(entries)), dtype=np.float32)
@@ -66,9 +66,10 @@ def score_rows(
         prototypes = calibration.prototypes.get(entry.name, np.zeros((0, visual_nd.shape[1]), dtype=np.float32))
         looks_n = calibration.space.visual_margin(visual_nd, prototypes)
         similarity_nk[:, k] = (1 - entry.visual_weight) * text_nk[:, k] + entry.visual_weight * looks_n
-        score_nk[:, k] = similarity_nk[:, k] + entry.objectness_weight * objectness_n
+        score_nk[:, k] = similarity_nk[:, k]
         if entry.kind == "head":
-            score_nk[:, k] = head_features(visual_nd, objectness_n, text_nk[:, k], looks_n) @ calibration.heads[entry.name]
+            score_nk[:, k] = head_features(visual_nd, text_nk[:, k], looks_n) @ calibration.heads[entry.name]
+        score_nk[:, k] += entry.objectness_weight * odds_n
         probability = entry.probability(score_nk[:, k])
         if probability is not None:
             probability_nk[:, k] = probability
@@ -160,11 +161,17 @@ def _entry(name: str, k: int, calibration: Calibration, text_kd: FloatArray | No
             return known
         if text_kd is None:
             return ClassCalibration(
-                name, "prototype", known.positives, known.negatives, 1.0, 0.05, reason="abstains: no language tower now"
+                name,
+                "prototype",
+                known.positives,
+                known.negatives,
+                1.0,
+                DEFAULT_OBJECTNESS_WEIGHT,
+                reason="abstains: no language tower now",
             )
     reason = "abstains: not calibrated with these words"
     examples = known.positives if known is not None else 0
-    return ClassCalibration(name, "prototype", examples, 0, 0.5 if examples else 0.0, 0.05, reason=reason)
+    return ClassCalibration(name, "prototype", examples, 0, 0.5 if examples else 0.0, DEFAULT_OBJECTNESS_WEIGHT, reason=reason)
 
 
 def _choose(scores: ClassScores, min_probability: float) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
