@@ -1,14 +1,17 @@
 """Documents in buckets, extracted again only when their bytes change. Belongs here: what is where, and what is stale."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 
 from ovd_platform.documents.guarded import (
     DEFAULT_SECONDS,
     PixelWords,
+    document_worker,
     extract_document_guarded,
     extract_with_words,
     extractor_version,
@@ -16,7 +19,7 @@ from ovd_platform.documents.guarded import (
 from ovd_platform.documents.opening import document_slug
 from ovd_platform.documents.outcome import DocumentOutcome
 from ovd_platform.errors import InputError
-from ovd_platform.guarded import DEFAULT_MEMORY_BYTES
+from ovd_platform.guarded import DEFAULT_MEMORY_BYTES, GuardedWorker
 from ovd_platform.stores.home import file_hash
 
 _log = logging.getLogger(__name__)
@@ -62,7 +65,7 @@ def extract_bucket(
         images_dir: Root of the extracted images.
         previous: Outcomes of the last time.
         passwords: Tried in order on encrypted files.
-        guarded: Use a child process for each document; False for tests and debugging.
+        guarded: Use a child process for the documents; False for tests and debugging.
         seconds: Wall time for a document.
         memory_bytes: Memory of a child.
         processes: Children at once.
@@ -74,6 +77,13 @@ def extract_bucket(
     """
     known = {(outcome.document_id, outcome.version): outcome for outcome in previous if _reusable(outcome, images_dir, words)}
     wanted = _identified(paths)
+    children, local = ExitStack(), threading.local()
+
+    def worker_of_thread() -> GuardedWorker:
+        if not hasattr(local, "worker"):
+            local.worker = children.enter_context(document_worker(seconds, memory_bytes))
+        worker: GuardedWorker = local.worker
+        return worker
 
     def one(item: tuple[str, str, Path]) -> DocumentOutcome:
         document_id, version, path = item
@@ -92,10 +102,11 @@ def extract_bucket(
             memory_bytes=memory_bytes,
             document_id=document_id,
             words=words,
+            worker=worker_of_thread(),
         )
 
     outcomes = []
-    with ThreadPoolExecutor(max_workers=max(1, processes)) as pool:
+    with children, ThreadPoolExecutor(max_workers=max(1, processes)) as pool:
         for done, outcome in enumerate(pool.map(one, wanted), start=1):
             outcomes.append(outcome)
             if outcome.error:

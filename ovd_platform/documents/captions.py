@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ovd_platform.documents.page_boxes import Box, gap_y, union_box, x_overlap
-from ovd_platform.documents.page_text import TextLine, join_lines
+from ovd_platform.documents.page_text import RECOGNISED, TextLine, join_lines
 
 _WORDS = (
     r"Figures?|Figs?\.?|FIGURE|FIG\.?|Abbildung|Abb\.?|ABBILDUNG|Bild|BILD|Figura|FIGURA|Рисунок|Рис\.?|Obr\.?|Rys\.?|"
@@ -90,7 +90,8 @@ def find_captions(lines: Sequence[TextLine]) -> list[Caption]:
         label = f"{match['word']} {match['number']}"
         box = union_box(lines[member].box for member in members)
         captions.append(Caption(label, text.strip(" –—-"), box, strength, tuple(lines[member] for member in members)))
-    return captions
+    best = {caption.label: max(other.strength for other in captions if other.label == caption.label) for caption in captions}
+    return [caption for caption in captions if caption.text or caption.strength == best[caption.label]]
 
 
 def usual_size(lines: Sequence[TextLine]) -> float:
@@ -112,7 +113,7 @@ def _strength(match: re.Match[str], line: TextLine, lines: Sequence[TextLine], u
         return 1.0
     if _VERBS.match(text):
         return 0.0
-    if delimiter == "." and (not text or not text[0].islower()):
+    if delimiter == "." and text and not text[0].islower():
         return 0.8
     if not text and (opens_block or differs):
         return 0.8
@@ -170,6 +171,7 @@ def _wrapped(first: TextLine, lines: Sequence[TextLine]) -> list[TextLine]:
         aligned = abs(line.box[0] - first.box[0]) < 2 or x_overlap(line.box, first.box) > 0.9
         near = 0.3 * last.size_pt < line.box[1] - last.box[1] < 1.8 * last.size_pt
         same = abs(line.size_pt - first.size_pt) < 0.3 and line.font == first.font
+        same = same and (line.font != RECOGNISED or line.block == last.block)  # read words have one font: only gaps tell
         starts = _PART_LINE.match(line.text) or _CAPTION.match(line.text) or _TABLE.match(line.text)
         if aligned and near and same and not starts and len(members) < 2 and not last.text.endswith((".", ";")):
             members.append(line)

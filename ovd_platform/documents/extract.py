@@ -25,7 +25,7 @@ from ovd_platform.documents.page_layout import Figure, PageLayout, page_figures,
 from ovd_platform.documents.rasters import decode_placement
 from ovd_platform.documents.reading import Reading
 from ovd_platform.documents.recognition import Recogniser, has_ink_beside, recognised_page
-from ovd_platform.documents.scans import is_printed, pictures_of_scan
+from ovd_platform.documents.scans import is_poor_text, is_printed, pictures_of_scan
 from ovd_platform.documents.words import FigureWords, joined_fragments, page_words, spoken_boxes
 from ovd_platform.errors import InputError, UnreadableDocumentError
 from ovd_platform.stores.home import file_hash
@@ -137,6 +137,7 @@ def _is_bare(figure: Figure, words: FigureWords) -> bool:
 
 def _layouts(document: Any, reading: Reading) -> Iterator[tuple[int, PageLayout]]:
     scanned = []
+    unreadable: tuple[type[Exception], ...] = (UnreadableDocumentError, *pdf_errors())
     for number in range(reading.pages):
         if reading.late:
             reading.failed.append(f"page {number + 1} and later: time ran out")
@@ -148,8 +149,8 @@ def _layouts(document: Any, reading: Reading) -> Iterator[tuple[int, PageLayout]
                 scanned.append(number + 1)
                 if reading.recogniser is not None:
                     layout = with_lines(layout, recognised_page(page, reading.recogniser))
-            _look_into_scan(document, page, layout, reading)
-        except (UnreadableDocumentError, *pdf_errors()) as error:
+            layout = _look_into_scan(document, page, layout, reading)
+        except unreadable as error:
             reading.failed.append(f"page {number + 1}: {(str(error).splitlines() or ['unknown'])[0]}")
             continue
         yield number, layout
@@ -158,15 +159,20 @@ def _layouts(document: Any, reading: Reading) -> Iterator[tuple[int, PageLayout]
         reading.notes.append(f"{len(scanned)} page(s) of images without text ({how}), first {scanned[0]}")
 
 
-def _look_into_scan(document: Any, page: Any, layout: PageLayout, reading: Reading) -> None:
+def _look_into_scan(document: Any, page: Any, layout: PageLayout, reading: Reading) -> PageLayout:
     """Find the pictures of a page that is one image with words in it, and let them take the place of that image."""
     whole = next((item for item in layout.placements if box_area(item.box) > _SCAN_SHARE * box_area(layout.bounds)), None)
     if whole is None or not layout.lines or whole.stencil or whole.width_px < _MIN_SCAN_PX:
-        return
+        return layout
     page_hw = brightness(unit_image(decode_placement(document, page, whole)))
-    if is_printed(page_hw, layout.lines, whole.box):
-        layout.scanned = whole
-        layout.pictures = pictures_of_scan(page_hw, layout.lines, whole.box)
+    if not is_printed(page_hw, layout.lines, whole.box):
+        return layout
+    if reading.recogniser is not None and is_poor_text(layout.lines):
+        layout = with_lines(layout, recognised_page(page, reading.recogniser))
+        reading.notes.append(f"page {layout.page + 1}: its hidden words run together, so they were read from the pixels")
+    layout.scanned = whole
+    layout.pictures = pictures_of_scan(page_hw, layout.lines, whole.box)
+    return layout
 
 
 def _worth_keeping(

@@ -86,7 +86,7 @@ def _callouts(
     figure: Figure, words: FigureWords, array: NDArray[Any], reading: Reading, pair_id: str
 ) -> tuple[tuple[str, ...], list[Callout]]:
     """All words over a figure, and those of them that point to something."""
-    printed = [(line.text, line.box) for line in figure.callouts]
+    printed = [(line.text, line.place) for line in figure.callouts]
     read: list[tuple[str, Box]] = []
     if reading.recogniser is not None and reading.in_figures and _may_hold_words(figure):
         known = {text for text, _ in printed}

@@ -4,12 +4,14 @@ Belongs here: what a failed child means for a document. Does not belong here: th
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ovd_platform.documents.opening import document_slug
 from ovd_platform.documents.outcome import EXTRACTOR_VERSION, DocumentOutcome
+from ovd_platform.documents.recognition import Recogniser
 from ovd_platform.errors import InputError, OvdError, UnreadableDocumentError
 from ovd_platform.guarded import DEFAULT_MEMORY_BYTES, GuardedWorker
 from ovd_platform.stores.home import file_hash
@@ -29,6 +31,7 @@ def extract_document_guarded(
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     document_id: str | None = None,
     words: PixelWords = "off",
+    worker: GuardedWorker | None = None,
 ) -> DocumentOutcome:
     """`extract_document` in a child process that may not run or grow without end.
 
@@ -42,6 +45,7 @@ def extract_document_guarded(
         memory_bytes: Address space of the child, where the system can limit it.
         document_id: Id to use instead of the slug of the file name.
         words: Where words are read from pixels: nowhere, on pages without text, or inside figures as well.
+        worker: A child that serves several documents (`document_worker`), which then has its own limits; None starts one.
 
     Returns:
         The outcome; a crash, a kill or a time-out is its `error`.
@@ -51,12 +55,9 @@ def extract_document_guarded(
     """
     if not path.is_file():
         raise InputError(f"Cannot extract {path}: expected a file, found none. Check the configured documents.")
-    worker = GuardedWorker(
-        memory_bytes, seconds + _GRACE_S, hostile=UnreadableDocumentError, remedy="Give it more, or leave it out."
-    )
     try:
-        with worker:
-            values = worker.call(
+        with nullcontext(worker) if worker is not None else document_worker(seconds, memory_bytes) as child:
+            values = child.call(
                 f"{__name__}:extract_to_dict",
                 about=path.name,
                 path=str(path.resolve()),
@@ -70,6 +71,18 @@ def extract_document_guarded(
         message = f"Cannot extract {path.name}: {error}"
         return DocumentOutcome(document_id or document_slug(path), file_hash(path), 0, [], message, uri=str(path))
     return DocumentOutcome.from_dict({**values, "uri": str(path)})
+
+
+def document_worker(seconds: float = DEFAULT_SECONDS, memory_bytes: int = DEFAULT_MEMORY_BYTES) -> GuardedWorker:
+    """A child for documents: starting one costs more than reading most documents, so one serves many.
+
+    Args:
+        seconds: Wall time for one document.
+        memory_bytes: Address space of the child.
+    """
+    return GuardedWorker(
+        memory_bytes, seconds + _GRACE_S, hostile=UnreadableDocumentError, remedy="Give it more, or leave it out."
+    )
 
 
 def extract_to_dict(
@@ -93,9 +106,11 @@ def extract_with_words(
     """`extract_document` with the recogniser that is shipped, where words in pixels are wanted."""
     from ovd_platform.documents.extract import extract_document
 
-    recogniser = None
+    recogniser: Recogniser | None = None
     if words != "off":
-        from ovd_platform.documents.rapid import read_words as recogniser
+        from ovd_platform.documents.rapid import read_words
+
+        recogniser = read_words
     outcome = extract_document(
         path,
         images_dir,

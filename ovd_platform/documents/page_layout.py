@@ -10,7 +10,8 @@ from ovd_platform.documents.drawings import Drawing, page_drawings
 from ovd_platform.documents.matching import reading_order
 from ovd_platform.documents.page_boxes import Box, box_area, centre, clipped, covered_fraction, grown, intersection_area
 from ovd_platform.documents.page_text import Paragraph, TextLine, page_lines, paragraphs
-from ovd_platform.documents.rasters import Placement, find_placements
+from ovd_platform.documents.placement import Placement
+from ovd_platform.documents.rasters import find_placements
 from ovd_platform.documents.regions import vector_regions
 
 _MIN_SIDE_PX = 24
@@ -243,7 +244,7 @@ def _at_arrow_tail(line: TextLine, figure: Figure) -> bool:
 def _collect_callouts(figures: Sequence[Figure], lines: Sequence[TextLine]) -> None:
     """A line belongs to the smallest figure its middle lies in, or that an arrow leads to from it."""
     for line in lines:
-        middle = centre(line.box)
+        middle = centre(line.place)
         inside = [figure for figure in figures if _inside(middle, figure.box) or _at_arrow_tail(line, figure)]
         if inside:
             min(inside, key=lambda figure: box_area(figure.box)).callouts.append(line)

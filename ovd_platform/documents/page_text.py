@@ -7,6 +7,9 @@ from typing import Any
 from ovd_platform.documents.page_boxes import Box, union_box
 
 _SAME_LINE_GAP = 1.5  # of the font size: justified text comes in pieces, column gutters are wider
+_HYPHENS = ("-", "\u2010", "\u00ad")
+RECOGNISED = "recognised"
+"""Font name of lines that were read from pixels."""
 _PANEL = re.compile(r"^\([a-h]\)(?:\s|$)")
 
 
@@ -22,6 +25,7 @@ class TextLine:
         italic: Whether its longest span is italic.
         font: Name of the font of its longest span.
         block: Number of the text block on the page (a block never crosses a column gutter).
+        seen: On a skewed scan, where it is seen; `box` is where it would stand on the straight page.
     """
 
     text: str
@@ -31,6 +35,12 @@ class TextLine:
     italic: bool
     font: str
     block: int
+    seen: Box | None = None
+
+    @property
+    def place(self) -> Box:
+        """Where its ink is, also on a skewed scan."""
+        return self.seen or self.box
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +116,7 @@ def join_lines(texts: list[str]) -> str:
     """One running text from lines: end-of-line hyphens before a lower-case letter are removed."""
     joined = ""
     for text in texts:
-        if joined.endswith("-") and len(joined) > 1 and joined[-2].isalpha() and text[:1].islower():
+        if joined.endswith(_HYPHENS) and len(joined) > 1 and joined[-2].isalpha() and text[:1].islower():
             joined = joined[:-1] + text
         else:
             joined = f"{joined} {text}" if joined else text

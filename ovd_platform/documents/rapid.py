@@ -53,5 +53,13 @@ def read_words(image_hwc: NDArray[np.uint8]) -> list[RecognisedLine]:
         (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
         run = corners[1] - corners[0]
         turn = float(np.degrees(np.arctan2(run[1], run[0])))
-        lines.append(RecognisedLine(str(text), (float(x0), float(y0), float(x1), float(y1)), float(score), turn))
+        lines.append(
+            RecognisedLine(
+                str(text),
+                (float(x0), float(y0), float(x1), float(y1)),
+                float(score),
+                turn,
+                float(np.hypot(*(corners[3] - corners[0]))),
+            )
+        )
     return sorted(lines, key=lambda line: (round(line.box_image_xyxy[1] / 8), line.box_image_xyxy[0]))

@@ -5,7 +5,6 @@ PyMuPDF's own decoder always answers in 8 bits. Sixteen-bit samples and JPEG 200
 
 import logging
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,41 +12,14 @@ from numpy.typing import NDArray
 
 from ovd_platform.documents.opening import pdf_errors
 from ovd_platform.documents.page_boxes import Box, gap_y, union_box
+from ovd_platform.documents.placement import Placement
+from ovd_platform.documents.tiled_images import join_tiles
 from ovd_platform.errors import UnreadableDocumentError
 
 _log = logging.getLogger(__name__)
 _MAX_PIXELS = 100_000_000
 _STRIP_ASPECT = 3.0
 _INLINE = re.compile(rb"(?<![^\s])BI\s")
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """One drawing of an embedded image on a page.
-
-    Attributes:
-        box: Where on the page, points.
-        xref: Object number of the image; 0 for an image inlined into the page.
-        smask: Object number of its transparency, or 0.
-        digest: Hash of the decoded image as hex; equal images have equal digests.
-        width_px: Native columns.
-        height_px: Native rows.
-        bits: Bits per component.
-        transform: (a, b, c, d) of unit square -> page.
-        stencil: A 1-bit paint mask, not an image.
-        strips: Further placements below this one that continue the same image.
-    """
-
-    box: Box
-    xref: int
-    smask: int
-    digest: str
-    width_px: int
-    height_px: int
-    bits: int
-    transform: tuple[float, float, float, float]
-    stencil: bool = False
-    strips: tuple["Placement", ...] = ()
 
 
 def find_placements(page: Any) -> list[Placement]:
@@ -86,7 +58,8 @@ def find_placements(page: Any) -> list[Placement]:
             )
         )
     found.sort(key=lambda item: (round(item.box[1], 1), item.box[0], item.xref))
-    return _join_strips(found)
+    joined = _join_strips(found)
+    return join_tiles(joined, lambda item: _decode_row(page.parent, page, item)) if len(joined) > 1 else joined
 
 
 def _may_inline(page: Any) -> bool:
@@ -146,12 +119,23 @@ def decode_placement(document: Any, page: Any, placement: Placement) -> NDArray[
             f"Cannot decode image {placement.xref}: expected at most {_MAX_PIXELS} pixels, got "
             f"{placement.width_px} x {placement.height_px}. Extract it by hand."
         )
-    arrays = [upright(_decode_one(document, page, part), part.transform) for part in parts]
+    arrays = [_decode_row(document, page, part) for part in parts]
     if len(arrays) == 1:
         return arrays[0]
     if any(array.ndim != arrays[0].ndim or array.dtype != arrays[0].dtype for array in arrays):
         arrays = [_eight_bit_rgb(array) for array in arrays]
     return np.concatenate(arrays, axis=0)
+
+
+def _decode_row(document: Any, page: Any, placement: Placement) -> NDArray[Any]:
+    """A placement and what lies beside it, upright; not what lies below."""
+    first = upright(_decode_one(document, page, placement), placement.transform)
+    if not placement.beside:
+        return first
+    arrays = [first, *(upright(_decode_one(document, page, part), part.transform) for part in placement.beside)]
+    if any(array.ndim != arrays[0].ndim or array.dtype != arrays[0].dtype for array in arrays):
+        arrays = [_eight_bit_rgb(array) for array in arrays]
+    return np.concatenate(arrays, axis=1)
 
 
 def _decode_one(document: Any, page: Any, placement: Placement) -> NDArray[Any]:

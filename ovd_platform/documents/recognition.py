@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovd_platform.documents.page_boxes import Box, x_overlap
-from ovd_platform.documents.page_text import TextLine
+from ovd_platform.documents.page_text import RECOGNISED, TextLine
 from ovd_platform.documents.rasters import render_box
 
 _PAGE_SCALE = 160 / 72
@@ -21,6 +21,8 @@ _MIN_INK_SHARE = 2e-4
 _MIN_CERTAINTY = 0.5
 _SAME_SIZE = 0.35
 _FIRST_BLOCK = 10_000
+_BLOCK_GAP = 0.45  # of the usual height: print lines of one paragraph stand closer
+_LONG_LINE, _MAX_SKEW_DEG = 20, 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,14 @@ class RecognisedLine:
         box_image_xyxy: Pixels of the image it was given.
         certainty: The recogniser's own, [0, 1].
         turn_deg: Angle of the baseline, clockwise.
+        height_px: Height of the letters' box across the baseline; 0 where the recogniser does not say.
     """
 
     text: str
     box_image_xyxy: tuple[float, float, float, float]
     certainty: float
     turn_deg: float = 0.0
+    height_px: float = 0.0
 
 
 Recogniser = Callable[[NDArray[np.uint8]], list[RecognisedLine]]
@@ -75,24 +79,37 @@ def recognised_page(page: Any, recogniser: Recogniser, minimum_certainty: float 
     rect = page.rect
     box = (float(rect.x0), float(rect.y0), float(rect.x1), float(rect.y1))
     image_hwc = render_box(page, box, scale=_PAGE_SCALE, max_side_px=2000)
-    found = recognised_words(image_hwc, recogniser, box, minimum_certainty)
-    return _as_printed(sorted(found, key=lambda item: (item[1][1], item[1][0])))
+    scale = (box[2] - box[0]) / image_hwc.shape[1]
+    read = [line for line in recogniser(image_hwc) if line.certainty >= minimum_certainty and line.text.strip()]
+    turns = [line.turn_deg for line in read if len(line.text) >= _LONG_LINE and abs(line.turn_deg) < _MAX_SKEW_DEG]
+    slope = float(np.tan(np.radians(np.median(turns)))) if turns else 0.0
+    straight = [_straightened(line, box, scale, slope) for line in read]
+    return _as_printed(sorted(straight, key=lambda item: (item[1][1], item[1][0])))
 
 
-def _as_printed(found: Sequence[tuple[str, Box]]) -> list[TextLine]:
+def _straightened(line: RecognisedLine, page: Box, scale: float, slope: float) -> tuple[str, Box, Box]:
+    """Text, box on the straight page, and box as seen on the skewed one."""
+    x0, y0, x1, y1 = (value * scale for value in line.box_image_xyxy)
+    seen = (page[0] + x0, page[1] + y0, page[0] + x1, page[1] + y1)
+    middle = (seen[1] + seen[3]) / 2 - slope * ((seen[0] + seen[2]) / 2 - (page[0] + page[2]) / 2)
+    half = (line.height_px * scale or seen[3] - seen[1]) / 2
+    return " ".join(line.text.split()), (seen[0], middle - half, seen[2], middle + half), seen
+
+
+def _as_printed(found: Sequence[tuple[str, Box, Box]]) -> list[TextLine]:
     """Lines with the font sizes and blocks of print: read heights scatter, and every line comes alone."""
     if not found:
         return []
-    usual = float(np.median([box[3] - box[1] for _, box in found]))
+    usual = float(np.median([box[3] - box[1] for _, box, _ in found]))
     lines: list[TextLine] = []
-    for text, box in found:
+    for text, box, seen in found:
         height = box[3] - box[1]
         size = usual if abs(height - usual) < _SAME_SIZE * usual else height
         above = [line for line in lines if x_overlap(line.box, box) > 0.5 and abs(line.size_pt - size) < 0.1]
         last = max(above, key=lambda line: line.box[1], default=None)
-        joins = last is not None and box[1] - last.box[3] < 0.35 * usual
+        joins = last is not None and box[1] - last.box[3] < _BLOCK_GAP * usual
         block = last.block if joins and last is not None else _FIRST_BLOCK + len(lines)
-        lines.append(TextLine(text, box, size, False, False, "recognised", block))
+        lines.append(TextLine(text, box, size, False, False, RECOGNISED, block, seen))
     return lines
 
 

@@ -1,5 +1,6 @@
 """Figures inside a scanned page. Belongs here: telling pictures from print in the pixels of a page; reading words is recognition's."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovd_platform.documents.page_boxes import Box, box_area, covered_fraction, grown, intersection_area, union_box
-from ovd_platform.documents.page_text import TextLine
+from ovd_platform.documents.page_text import RECOGNISED, TextLine
 
 _GRID_PT = 1.5  # cells the page is looked at in
 _CLOSE_CELLS = 3
@@ -16,6 +17,8 @@ _INK = 0.12  # darker than the paper by this share is ink
 _SOLID = 0.45
 _LOOSE_PT = 8.0
 _PRINTED = 0.02
+_LONG_WORD, _ODD_SHARE = 14, 0.09  # one word in fifty is odd in print, German and formulas included
+_RUN_TOGETHER = re.compile(r"[^\W\d_]{2}[A-ZÄÖÜ][a-zäöü]|[^\W\d_],[^\W\d_]|[^\W\d_]\.[^\W\d_]{2}")
 
 
 def is_printed(page_hw: NDArray[np.float32], lines: Sequence[TextLine], bounds: Box) -> bool:
@@ -29,10 +32,17 @@ def is_printed(page_hw: NDArray[np.float32], lines: Sequence[TextLine], bounds: 
     ink_hw = _ink(page_hw)
     shares = []
     for line in lines[:200]:
-        rows, columns = _pixels(line.box, bounds, page_hw.shape)
+        rows, columns = _pixels(line.place, bounds, page_hw.shape)
         if rows.stop > rows.start and columns.stop > columns.start:
             shares.append(float(ink_hw[rows, columns].mean()))
     return bool(shares) and float(np.median(shares)) > _PRINTED
+
+
+def is_poor_text(lines: Sequence[TextLine]) -> bool:
+    """Whether the words of a hidden text layer run together, as badly made ones do; words that were read here never are."""
+    words = [word for line in lines if line.font != RECOGNISED for word in line.text.split() if any(map(str.isalpha, word))]
+    odd = sum(len(word) >= _LONG_WORD or _RUN_TOGETHER.search(word) is not None for word in words)
+    return bool(words) and odd > _ODD_SHARE * len(words)
 
 
 def pictures_of_scan(page_hw: NDArray[np.float32], lines: Sequence[TextLine], bounds: Box) -> list[tuple[Box, bool]]:
@@ -56,7 +66,7 @@ def pictures_of_scan(page_hw: NDArray[np.float32], lines: Sequence[TextLine], bo
     solid_hw = share_hw > 0.15
     plain_hw = solid_hw.copy()
     for line in lines:
-        of_line = _pixels(grown(line.box, 1.0), bounds, plain_hw.shape)
+        of_line = _pixels(grown(line.place, 1.0), bounds, plain_hw.shape)
         if share_hw[of_line].size and float(share_hw[of_line].mean()) < _SOLID:  # words on paper, not words on a picture
             plain_hw[of_line] = False
     closed = cv2.morphologyEx(plain_hw.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((_CLOSE_CELLS, _CLOSE_CELLS), np.uint8))
@@ -78,9 +88,9 @@ def _figures(found: Sequence[tuple[Box, float]], lines: Sequence[TextLine], boun
     for box, fill in found:
         if not _is_large(box, 0.0) or box_area(box) > 0.9 * box_area(bounds):
             continue
-        inside = [line for line in lines if covered_fraction(line.box, box) > 0.6]
+        inside = [line for line in lines if covered_fraction(line.place, box) > 0.6]
         running = sum(len(line.text.split()) >= 7 for line in inside)
-        wordy = sum(intersection_area(line.box, box) for line in inside) > 0.3 * box_area(box)
+        wordy = sum(intersection_area(line.place, box) for line in inside) > 0.3 * box_area(box)
         if running >= 3 and fill < _SOLID:
             continue
         result.append((box, fill >= 0.3 or not (wordy or len(inside) > 8)))

@@ -1,7 +1,7 @@
 """The words of each figure. Belongs here: caption, part, context, call-outs put together; geometry is matching's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ovd_platform.documents.captions import Caption, PartCaption, part_captions, split_parts
 from ovd_platform.documents.document_text import DocumentText
@@ -9,6 +9,7 @@ from ovd_platform.documents.matching import Match, match_captions, own_part, rea
 from ovd_platform.documents.page_boxes import Box, box_area, covered_fraction, grown, intersection_area, union_box
 from ovd_platform.documents.page_layout import Figure, PageLayout
 
+_PIECE_GAP_PT = 8.0
 _OWN_WORDS = 4  # a panel with as many words of its own does not need those it shares
 
 
@@ -113,6 +114,11 @@ def _joined(members: Sequence[Figure]) -> list[Figure]:
     low = [image for image in images if _is_fragment(image, images)]  # pieces of one shaded drawing
     if not drawn and len(low) > 1:
         drawn, images = low, [image for image in images if image not in low]
+    pieces = [image for image in images if image.cut and _is_scanned_piece(image, images)]
+    if len(pieces) > 1 and not drawn:
+        whole = replace(pieces[0], box=union_box(piece.box for piece in pieces))
+        whole.callouts = [line for piece in pieces for line in piece.callouts]
+        return [*(image for image in images if image not in pieces), whole]
     if len(drawn) < 2:
         return list(members)
     whole = Figure(members[0].page, union_box(member.box for member in drawn), None)
@@ -123,6 +129,16 @@ def _joined(members: Sequence[Figure]) -> list[Figure]:
 
 def _layered(image: Figure, other: Figure) -> bool:
     return intersection_area(image.box, other.box) > 0.3 * min(box_area(image.box), box_area(other.box))
+
+
+def _is_scanned_piece(image: Figure, images: Sequence[Figure]) -> bool:
+    """Ink of a scan right beside other ink of another size: bars and axes of one chart; panels have one size."""
+    height = image.box[3] - image.box[1]
+    for other in images:
+        near = intersection_area(grown(image.box, _PIECE_GAP_PT), other.box) > 0
+        if other is not image and near and abs(other.box[3] - other.box[1] - height) > 0.1 * height:
+            return True
+    return False
 
 
 def _is_fragment(image: Figure, images: Sequence[Figure]) -> bool:
