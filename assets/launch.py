@@ -14,7 +14,19 @@ from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInPr
 from assets.observe import register_and_observe
 from assets.partitions import set_name
 from assets.stage_asset import asset_metadata
-from ovd_platform.flow import archive, documents, labels, proposer_training, release, report, scenes, synthetic, training
+from ovd_platform.flow import (
+    archive,
+    documents,
+    figure_kinds,
+    labels,
+    pair_dataset,
+    proposer_training,
+    release,
+    report,
+    scenes,
+    synthetic,
+    training,
+)
 from ovd_platform.flow.ingest import IngestReport
 from ovd_platform.flow.stage import Stage, current, current_or_none, partitions_of
 from ovd_platform.flow.workspace import Workspace
@@ -194,7 +206,8 @@ def _documents_and_labels(launcher: Launcher, modalities: list[str]) -> None:
     for bucket in sorted({*filled, *partitions_of(ws, "shared", "pdf_pairs")}):
         launcher.ensure(documents.PDF_PAIRS, "shared", bucket)
     _report_empty_buckets(launcher, set(filled))
-    launcher.ensure(documents.PAIR_DATASET, "shared")
+    launcher.ensure(figure_kinds.FIGURE_KINDS, "shared")
+    launcher.ensure(pair_dataset.PAIR_DATASET, "shared")
     for modality in modalities:
         launcher.ensure(release.SCENE_MANIFEST, modality)
         launcher.ensure(labels.ANNOTATIONS, modality)
