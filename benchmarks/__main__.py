@@ -23,6 +23,8 @@ NAMES = {
     "pdf-generated": "76 documents of eight producers with exact truth: figures, captions, call-outs (group documents-bench, 5 minutes)",
     "pdf-real": "the real documents: figures and words against a table written by looking at the pages (about 3 minutes)",
     "pdf-speed": "reading documents: pages a second, CPU over the library calls, processes, memory (about 2 minutes)",
+    "pairs-to-search": "search by words with today's pairs against those of the first extractor (after `demo`, 10 minutes)",
+    "figure-kinds": "satellite, map, diagram, photograph, other: rules, classifier and both on real and made figures (5 minutes)",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
 }
 
