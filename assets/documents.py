@@ -4,7 +4,7 @@ from dagster import AssetsDefinition
 
 from assets.partitions import DOCUMENT_BUCKETS
 from assets.stage_asset import key, stage_asset
-from ovd_platform.flow import documents
+from ovd_platform.flow import documents, figure_kinds, pair_dataset
 
 
 def document_assets() -> list[AssetsDefinition]:
@@ -18,10 +18,16 @@ def document_assets() -> list[AssetsDefinition]:
             partitions=DOCUMENT_BUCKETS,
         ),
         stage_asset(
-            documents.PAIR_DATASET,
+            figure_kinds.FIGURE_KINDS,
             "shared",
-            "Image-text pairs for the domain CLIP: satellite chips only, duplicates removed, rejects kept with reasons.",
-            deps=[key("shared", "pdf_pairs")],
+            "Classifier of figures: satellite, map, diagram, photograph, other; recall on pictures it has not seen.",
+            kinds={"scikitlearn"},
+        ),
+        stage_asset(
+            pair_dataset.PAIR_DATASET,
+            "shared",
+            "Image-text pairs for the domain CLIP: satellite chips only, duplicates removed, balanced, rejects kept with reasons.",
+            deps=[key("shared", "pdf_pairs"), key("shared", "figure_kinds")],
             kinds={"parquet"},
         ),
     ]

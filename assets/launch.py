@@ -21,7 +21,9 @@ from ovd_platform.flow import (
     archive,
     calibration,
     documents,
+    figure_kinds,
     labels,
+    pair_dataset,
     proposer_training,
     release,
     report,
@@ -271,7 +273,8 @@ def _documents_and_labels(launcher: Launcher, modalities: list[str]) -> None:
     for bucket in sorted({*filled, *partitions_of(ws, "shared", "pdf_pairs")}):
         launcher.ensure(documents.PDF_PAIRS, "shared", bucket)
     _report_empty_buckets(launcher, set(filled))
-    launcher.ensure(documents.PAIR_DATASET, "shared")
+    launcher.ensure(figure_kinds.FIGURE_KINDS, "shared")
+    launcher.ensure(pair_dataset.PAIR_DATASET, "shared")
     for modality in modalities:
         launcher.ensure(release.SCENE_MANIFEST, modality)
         launcher.ensure(labels.ANNOTATIONS, modality)

@@ -37,6 +37,8 @@ NAMES = {
     "detect-ships": "Sentinel-2 ships by leave-one-port-out (`detect-ships MINUTES` a fold, default 2) and CFAR on HRSID",
     "detect-airbus": "aircraft, 12 scenes held out, against Faster R-CNN, FCOS and D-FINE (`detect-airbus MINUTES`, 4 x 24 + 10 minutes)",
     "propose-speed": "Mpx/s against Faster R-CNN MobileNet; the stage against its own forward pass (1 minute)",
+    "pairs-to-search": "search by words with today's pairs against those of the first extractor (after `demo`, 10 minutes)",
+    "figure-kinds": "satellite, map, diagram, photograph, other: rules, classifier and both on real and made figures (5 minutes)",
     "lineage": "`ovd lineage` of a detection against what really ran (after `demo`, seconds)",
 }
 

@@ -68,10 +68,10 @@ def found_by_us(path: Path, images: Path) -> list[Any]:
 
 
 def extract(path: Path, images: Path) -> DocumentOutcome:
-    """One document the way the graph does it."""
-    from ovd_platform.documents.extract import extract_document
+    """One document the way the graph does it by default: words are read from pixels on pages without text."""
+    from ovd_platform.documents.guarded import extract_with_words
 
-    return extract_document(path, images)
+    return extract_with_words(path, images, words="pages")
 
 
 def from_outcome(outcome: DocumentOutcome) -> list[Any]:
@@ -80,7 +80,7 @@ def from_outcome(outcome: DocumentOutcome) -> list[Any]:
 
     linked: dict[str, list[FoundCall]] = {}
     boxes = {pair.pair_id: pair.box_page_xyxy for pair in outcome.pairs}
-    for call in getattr(outcome, "callouts", ()):
+    for call in outcome.callouts:
         x0, y0, x1, y1 = boxes[call.pair_id]
         a, b, c, d = call.region_image_xyxy
         region = (x0 + a * (x1 - x0), y0 + b * (y1 - y0), x0 + c * (x1 - x0), y0 + d * (y1 - y0))
@@ -91,6 +91,7 @@ def from_outcome(outcome: DocumentOutcome) -> list[Any]:
             (*linked.get(pair.pair_id, ()), *(FoundCall(text, None) for text in pair.callouts)),
         )
         for pair in outcome.pairs
+        if not pair.parent_id  # A part with its own call-out is a pair for training, no figure of the page.
     ]  # fmt: skip
 
 

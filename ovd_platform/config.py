@@ -51,6 +51,17 @@ class RadiometryConfig(_Section):
     sigma0: bool = Field(False, description="Calibrate SAR amplitudes where the product states how (Sentinel-1 SAFE).")
 
 
+class CaptionerConfig(_Section):
+    """A local vision-language model that describes figures; off while neither endpoint nor command is given."""
+
+    endpoint: str = Field("", description="Base of an OpenAI-compatible server, up to and with /v1.")
+    command: tuple[str, ...] = Field((), description="Or a program that reads a PNG from standard input and writes words.")
+    model: str = Field("default", description="Name of the model; kept beside its words.")
+    prompt: str = Field("", description="What to ask; the built-in question when empty.")
+    timeout_s: float = Field(60.0, gt=0, description="Wall time for one figure.")
+    key_variable: str = Field("", description="Environment variable with the server's key; none when empty.")
+
+
 class LearnConfig(_Section):
     """Training on this workspace's own data; minutes are wall clock on the machine that trains."""
 
@@ -217,6 +228,7 @@ class OvdConfig(_Section):
     seed: int = 0
     version_mode: Literal["sha256", "sampled"] = "sha256"
     guard: GuardConfig = Field(default_factory=GuardConfig)
+    captioner: CaptionerConfig = Field(default_factory=CaptionerConfig)
     tiles: TilesConfig = Field(default_factory=TilesConfig)
     radiometry: dict[str, RadiometryConfig] = Field(default_factory=dict)
     learn: LearnConfig = Field(default_factory=LearnConfig)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ovd_platform.cli.documents import documents
 from ovd_platform.cli.evaluation import evaluate_outside, report_app
 from ovd_platform.cli.searching import classes_app, search, watch
 from ovd_platform.errors import OvdError
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(report_app, name="report")
 app.command(name="eval")(evaluate_outside)
+app.command()(documents)
 console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""Images that look the same. Belongs here: difference hash, exact search within a Hamming radius; what to do is pairs'."""
+"""Images that look the same. Belongs here: difference hash, exact search within a radius; what to do is pairs'."""
 
 from typing import Any
 
@@ -73,3 +73,27 @@ def _close(members: NDArray[np.intp], hashes_nb: NDArray[np.uint8], radius: int)
         distance = np.bitwise_count(hashes_nb[rest] ^ hashes_nb[i]).sum(axis=1)
         close.extend((int(min(i, j)), int(max(i, j))) for j in rest[distance <= radius])
     return close
+
+
+def similar_pairs(vectors_nd: NDArray[np.float32], least_cosine: float, block: int = 2048) -> list[tuple[int, int]]:
+    """All pairs of unit vectors with at least this cosine, exactly, in blocks of bounded memory.
+
+    Args:
+        vectors_nd: Unit vectors, shape (N, D), float32.
+        least_cosine: In [-1, 1].
+        block: Rows compared at once.
+
+    Returns:
+        Sorted index pairs (i, j), i < j.
+
+    Raises:
+        ShapeError: If the vectors are not a matrix.
+    """
+    if vectors_nd.ndim != 2:
+        raise ShapeError(f"Cannot compare vectors: expected shape (N, D), got {vectors_nd.shape}.")
+    found: list[tuple[int, int]] = []
+    for start in range(0, len(vectors_nd), block):
+        for other in range(start, len(vectors_nd), block):
+            close = np.argwhere(vectors_nd[start : start + block] @ vectors_nd[other : other + block].T >= least_cosine)
+            found.extend((int(i) + start, int(j) + other) for i, j in close if int(i) + start < int(j) + other)
+    return sorted(found)

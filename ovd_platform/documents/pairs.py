@@ -1,20 +1,22 @@
 """The pair dataset: which image-text pairs are good enough to train on, and why the others are not.
 
-Belongs here: filters, duplicates, version, report, tables. Does not belong here: extraction, training, splits.
+Belongs here: filters, duplicates, balance, version, tables. Does not belong here: extraction, training, splits, the report (pair_report).
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ovd_platform.documents.duplicates import difference_hash, near_pairs, thumbnail
+from ovd_platform.documents.duplicates import difference_hash, near_pairs, similar_pairs, thumbnail
+from ovd_platform.documents.kind import Judgement
 from ovd_platform.documents.outcome import pair_from_dict
 from ovd_platform.documents.pair_images import read_image
+from ovd_platform.documents.pair_report import report_of
 from ovd_platform.errors import DataError, StaleError, UnreadableDocumentError
 from ovd_platform.records.pair import FigureKind, Pair
 from ovd_platform.stores.home import atomic_path, content_hash, file_hash
@@ -24,8 +26,16 @@ if TYPE_CHECKING:
 
 MINIMUM_CONFIDENCE = 0.5
 MINIMUM_SIDE_PX = 32
+MOST_OF_SAME_WORDS = 24
+MOST_OF_ONE_DOCUMENT = 0.5
+_FEWEST_TO_BALANCE = 64
 _SAME_BITS = 12
 _SAME_CORRELATION = 0.97
+_SAME_COSINE = 0.97
+_ALIKE_CORRELATION = 0.9
+
+Embed = Callable[[Sequence[NDArray[Any]]], NDArray[np.float32]]
+Judge = Callable[[Pair, NDArray[Any], NDArray[np.float32] | None], Judgement]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +47,14 @@ class PairDataset:
         rejected: Reason by pair id.
         version: Content hash of images and words of the kept pairs; equal content has an equal version.
         report: Counts by kind, modality, language, document and reason; plain JSON values.
+        judged: All pairs with their kind as judged here, sorted by id.
     """
 
     kept: list[Pair]
     rejected: dict[str, str]
     version: str
     report: dict[str, Any]
+    judged: list[Pair]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,7 @@ class _Looks:
     digest: str
     hash_b: NDArray[np.uint8]
     thumb: NDArray[np.float32]
+    embedding_d: NDArray[np.float32] | None
 
 
 def build_pair_dataset(
@@ -61,11 +74,14 @@ def build_pair_dataset(
     minimum_confidence: float = MINIMUM_CONFIDENCE,
     kinds: Sequence[FigureKind] = ("satellite",),
     minimum_side_px: int = MINIMUM_SIDE_PX,
+    embed: Embed | None = None,
+    judge: Judge | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> PairDataset:
-    """Filter pairs and remove duplicates.
+    """Filter pairs, remove duplicates, and keep one document or one sentence from drowning the others.
 
-    Of images that look the same (difference hash and correlation, per modality) the one with the most trusted words stays.
+    Of images that look the same (difference hash and correlation, or embedding and correlation; per modality) the one with the most
+    trusted words stays.
 
     Args:
         pairs: From any number of documents.
@@ -73,6 +89,8 @@ def build_pair_dataset(
         minimum_confidence: Pairs below are rejected, [0, 1].
         kinds: Kinds to keep.
         minimum_side_px: Images with a shorter side are rejected.
+        embed: Unit vectors of images, for duplicates that were scaled, cut or printed anew; None compares hashes alone.
+        judge: Says anew what an image is (the trained classifier), given its pair, pixels and vector; None keeps the extractor's word.
         progress: Told (done, total, what) while images are read.
 
     Returns:
@@ -80,23 +98,46 @@ def build_pair_dataset(
     """
     ordered = sorted({pair.pair_id: pair for pair in pairs}.values(), key=lambda pair: pair.pair_id)
     rejected: dict[str, str] = {}
+    judged: list[Pair] = []
     candidates: list[tuple[Pair, _Looks]] = []
-    for done, pair in enumerate(ordered, start=1):
+    for done, given in enumerate(ordered, start=1):
+        pair, looks = _seen(given, images_dir, minimum_side_px, embed, judge)
+        judged.append(pair)
         reason = _unfit(pair, minimum_confidence, kinds)
-        looks = None if reason else _looks(images_dir / pair.image_path, minimum_side_px)
-        if isinstance(looks, _Looks):
+        if isinstance(looks, _Looks) and not reason:
             candidates.append((pair, looks))
         else:
             rejected[pair.pair_id] = reason or str(looks)
         if progress is not None and (done % 100 == 0 or done == len(ordered)):
             progress(done, len(ordered), "pairs")
     rejected.update(_duplicates(candidates))
+    rejected.update(_surplus([pair for pair, _ in candidates if pair.pair_id not in rejected]))
     good = [(pair, looks) for pair, looks in candidates if pair.pair_id not in rejected]
     version = content_hash(
         [[pair.pair_id, looks.digest, pair.caption, pair.label, pair.context, pair.modality] for pair, looks in good]
     )
     kept = [pair for pair, _ in good]
-    return PairDataset(kept, rejected, version, _report(ordered, kept, rejected))
+    return PairDataset(kept, rejected, version, report_of(judged, kept, rejected), judged)
+
+
+def _seen(
+    pair: Pair, images_dir: Path, minimum_side_px: int, embed: Embed | None, judge: Judge | None
+) -> tuple[Pair, _Looks | str]:
+    """The pair with its kind as judged, and what its image looks like or why it cannot be used."""
+    path = images_dir / pair.image_path
+    try:
+        array = read_image(path)
+    except StaleError:
+        return pair, "image file is gone"
+    except UnreadableDocumentError:
+        return pair, "image file is broken"
+    vector = embed([array])[0] if embed is not None else None
+    if judge is not None:
+        said = judge(pair, array, vector)
+        pair = replace(pair, kind=said.kind, modality=said.modality, evidence=f"{pair.evidence}; {said.kind} ({said.reason})")
+    if min(array.shape[:2]) < minimum_side_px:
+        return pair, f"shorter side below {minimum_side_px} px"
+    return pair, _Looks(file_hash(path), difference_hash(array), thumbnail(array), vector)
 
 
 def _unfit(pair: Pair, minimum_confidence: float, kinds: Sequence[FigureKind]) -> str:
@@ -109,36 +150,17 @@ def _unfit(pair: Pair, minimum_confidence: float, kinds: Sequence[FigureKind]) -
     return ""
 
 
-def _looks(path: Path, minimum_side_px: int) -> _Looks | str:
-    """What an image looks like, or why it cannot be used."""
-    try:
-        array = read_image(path)
-    except StaleError:
-        return "image file is gone"
-    except UnreadableDocumentError:
-        return "image file is broken"
-    if min(array.shape[:2]) < minimum_side_px:
-        return f"shorter side below {minimum_side_px} px"
-    return _Looks(file_hash(path), difference_hash(array), thumbnail(array))
-
-
 def _duplicates(candidates: Sequence[tuple[Pair, _Looks]]) -> dict[str, str]:
     """Reasons for all but the most trusted of each group of equal images."""
     if len(candidates) < 2:
         return {}
     rejected: dict[str, str] = {}
-    rank = {
-        pair.pair_id: position
-        for position, (pair, _) in enumerate(
-            sorted(candidates, key=lambda item: (-item[0].confidence, -len(item[0].caption), item[0].pair_id))
-        )
-    }
-    close = near_pairs(np.stack([looks.hash_b for _, looks in candidates]), _SAME_BITS)
+    order = sorted(candidates, key=lambda item: (-item[0].confidence, -len(item[0].caption), item[0].pair_id))
+    rank = {pair.pair_id: position for position, (pair, _) in enumerate(order)}
     edges = []
-    for i, j in close:
-        (first, a), (second, b) = candidates[i], candidates[j]
-        alike = a.digest == b.digest or float((a.thumb * b.thumb).sum()) >= _SAME_CORRELATION
-        if alike and first.modality == second.modality:
+    for i, j in _alike(candidates):
+        (first, _), (second, _) = candidates[i], candidates[j]
+        if first.modality == second.modality:
             better, worse = sorted((first.pair_id, second.pair_id), key=lambda pair_id: rank[pair_id])
             edges.append((rank[better], rank[worse], better, worse))
     for _, _, better, worse in sorted(edges):
@@ -147,20 +169,42 @@ def _duplicates(candidates: Sequence[tuple[Pair, _Looks]]) -> dict[str, str]:
     return rejected
 
 
-def _report(pairs: Sequence[Pair], kept: Sequence[Pair], rejected: dict[str, str]) -> dict[str, Any]:
-    reasons = Counter("duplicate" if reason.startswith("duplicate of") else reason for reason in rejected.values())
-    return {
-        "pairs": len(pairs),
-        "kept": len(kept),
-        "documents": len({pair.document_id for pair in pairs}),
-        "documents_kept": len({pair.document_id for pair in kept}),
-        "captioned": sum(bool(pair.caption) for pair in pairs),
-        "by_kind": dict(sorted(Counter(pair.kind for pair in pairs).items())),
-        "kept_by_modality": dict(sorted(Counter(pair.modality for pair in kept).items())),
-        "kept_by_language": dict(sorted(Counter(pair.language for pair in kept).items())),
-        "rejected_by_reason": dict(sorted(reasons.items())),
-        "mean_confidence_kept": round(float(np.mean([pair.confidence for pair in kept])), 3) if kept else None,
-    }
+def _alike(candidates: Sequence[tuple[Pair, _Looks]]) -> set[tuple[int, int]]:
+    """Index pairs of images that look the same, by hash or by embedding; the thumbnails must agree in both cases."""
+    looks = [looks for _, looks in candidates]
+    found = set()
+    for i, j in near_pairs(np.stack([item.hash_b for item in looks]), _SAME_BITS):
+        if looks[i].digest == looks[j].digest or float((looks[i].thumb * looks[j].thumb).sum()) >= _SAME_CORRELATION:
+            found.add((i, j))
+    vectors = [item.embedding_d for item in looks if item.embedding_d is not None]
+    if len(vectors) == len(looks):
+        for i, j in similar_pairs(np.stack(vectors), _SAME_COSINE):
+            if float((looks[i].thumb * looks[j].thumb).sum()) >= _ALIKE_CORRELATION:
+                found.add((i, j))
+    return found
+
+
+def _surplus(pairs: Sequence[Pair]) -> dict[str, str]:
+    """Reasons for the least trusted pairs of a sentence that names many images, and of a document that gives most of all pairs."""
+    rejected: dict[str, str] = {}
+    trusted = sorted(pairs, key=lambda pair: (-pair.confidence, pair.pair_id))
+    by_words: dict[str, int] = defaultdict(int)
+    by_document: dict[str, int] = defaultdict(int)
+    for pair in trusted:
+        words = " ".join(pair.caption.casefold().split())
+        by_words[words] += 1
+        if by_words[words] > MOST_OF_SAME_WORDS:
+            rejected[pair.pair_id] = f"balance: more than {MOST_OF_SAME_WORDS} images with the same words"
+        else:
+            by_document[pair.document_id] += 1
+    if len(by_document) < 2:
+        return rejected
+    largest = max(by_document, key=lambda document: (by_document[document], document))
+    rest = sum(by_document.values()) - by_document[largest]
+    most = max(_FEWEST_TO_BALANCE, int(rest * MOST_OF_ONE_DOCUMENT / (1 - MOST_OF_ONE_DOCUMENT)))
+    own = [pair for pair in trusted if pair.document_id == largest and pair.pair_id not in rejected]
+    rejected.update({pair.pair_id: "balance: its document gives more than half of all pairs" for pair in own[most:]})
+    return rejected
 
 
 def pairs_to_table(pairs: Sequence[Pair]) -> "pa.Table":

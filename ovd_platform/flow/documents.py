@@ -4,9 +4,8 @@ import shutil
 from collections import defaultdict
 from pathlib import Path
 
-from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current_or_none, partitions_of, version_of
+from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current_or_none
 from ovd_platform.flow.workspace import Workspace
-from ovd_platform.records.pair import Pair
 from ovd_platform.stores.home import content_hash, file_hash, read_json, write_json
 
 BUCKETS = 64
@@ -81,36 +80,3 @@ def _drop_unused(images: Path, used: set[str]) -> None:
 
 
 PDF_PAIRS = Stage("pdf_pairs", "2", _pairs_inputs, _build_pairs)
-
-
-def _dataset_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
-    return {bucket: version_of(ws, "shared", "pdf_pairs", bucket) for bucket in partitions_of(ws, "shared", "pdf_pairs")}
-
-
-def _build_dataset(task: Task) -> Built:
-    import pyarrow.parquet as pq
-
-    from ovd_platform.documents.pairs import build_pair_dataset, pairs_from_table, pairs_to_table
-
-    images = task.folder / "images"
-    images.mkdir()
-    pairs: list[Pair] = []
-    for bucket in task.inputs:
-        output = current_or_none(task.ws, "shared", "pdf_pairs", bucket)
-        if output is None:
-            continue
-        pairs += pairs_from_table(pq.read_table(output.folder / "pairs.parquet"))
-        shutil.copytree(output.folder / "images", images, dirs_exist_ok=True)
-    dataset = build_pair_dataset(pairs, images)
-    pq.write_table(pairs_to_table(dataset.kept), task.folder / "pairs.parquet")
-    write_json(task.folder / "rejected.json", dataset.rejected)
-    counts: dict[str, int] = defaultdict(int)
-    for pair in dataset.kept:
-        counts[pair.modality] += 1
-    return Built(
-        {"pairs": len(dataset.kept), "rejected": len(dataset.rejected), **{f"pairs_{name}": n for name, n in counts.items()}},
-        version=dataset.version,
-    )
-
-
-PAIR_DATASET = Stage("pair_dataset", "1", _dataset_inputs, _build_dataset)

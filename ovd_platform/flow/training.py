@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovd_platform.flow.document_examples import save_examples
-from ovd_platform.flow.documents import PAIR_DATASET
 from ovd_platform.flow.labels import load_split, make_split, training_annotations
 from ovd_platform.flow.models import NO_MODEL, Starter
+from ovd_platform.flow.pair_dataset import PAIR_DATASET
 from ovd_platform.flow.radiometry import settings_of_models
 from ovd_platform.flow.scenes import instrument_profiles, load_profile, open_registered
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, current_or_none, version_of

@@ -24,6 +24,7 @@ def test_help_names_every_command() -> None:
         "search",
         "report",
         "eval",
+        "documents",
         "status",
         "lineage",
         "age-off",

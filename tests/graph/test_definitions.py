@@ -12,7 +12,7 @@ PER_MODALITY = {
     "domain_clip", "coco_dataset", "merged_dataset", "chip_library", "synthetic_coco", "proposer", "calibration", "release",
     "search_index", "codec_policy", "evaluation_report", "pseudo_labels",
 }  # fmt: skip
-SHARED = {"pdf_pairs", "pair_dataset", "vocabulary"}
+SHARED = {"pdf_pairs", "figure_kinds", "pair_dataset", "vocabulary"}
 
 
 def test_every_artifact_is_an_asset_with_a_face() -> None:
