@@ -14,12 +14,20 @@ class InputError(OvdError):
     """The call is wrong: fix the arguments or the configuration."""
 
 
+class UnknownNameError(InputError):
+    """Something was asked for by a name nothing has: a scene, a hit, an upload."""
+
+
 class ShapeError(InputError):
     """Array arguments disagree about their axes."""
 
 
 class VersionMismatchError(InputError):
     """Vectors or artifacts of two different model versions were about to be compared."""
+
+
+class ResourceError(OvdError):
+    """Memory, disk, time or a service ran out: retry, or give it more."""
 
 
 class DataError(OvdError):
@@ -42,6 +50,10 @@ class HostileRasterError(UnreadableRasterError):
     """Reading a raster crashed, hung or wanted more memory than it may have; the guarded worker was stopped."""
 
 
+class UnreachableRasterError(UnreadableRasterError, ResourceError):
+    """A server or object store does not hand out a raster: network, address, permission; it is tried again."""
+
+
 class UnreadableDocumentError(DataError):
     """A document cannot be opened or parsed."""
 
@@ -60,7 +72,3 @@ class VerificationError(DataError):
 
 class StaleError(OvdError):
     """An artifact is missing or was made from older inputs: materialize it again."""
-
-
-class ResourceError(OvdError):
-    """Memory, disk, time or a service ran out: retry, or give it more."""

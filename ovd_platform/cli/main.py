@@ -28,6 +28,7 @@ errors = Console(stderr=True, soft_wrap=True)
 
 Home = Annotated[Path, typer.Option("--home", "-C", envvar="OVD_HOME", help="Workspace folder (with ovd.yaml).")]
 _HERE = Path()
+_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -37,9 +38,11 @@ def main() -> None:
     except OvdError as error:
         errors.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:  # typer turns Ctrl-C inside a command into an exit with 130
+        if isinstance(stop, SystemExit) and stop.code != _INTERRUPTED:
+            raise
         errors.print("Interrupted. What was finished is kept; the same command goes on from there.")
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
 
 
 @app.command()
@@ -121,12 +124,48 @@ def up(
     home: Home = _HERE,
     host: Annotated[str, typer.Option(help="Address to listen on; loopback by default.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
+    page_port: Annotated[int, typer.Option(help="Port of the search page.")] = 8080,
+    token: Annotated[
+        str, typer.Option(envvar="OVD_TOKEN", help="Secret the page asks for; made up where the host is not loopback.")
+    ] = "",
 ) -> None:
-    """Show the asset graph: the Dagster UI and daemon on this workspace."""
+    """Show the workspace: the search page, and the Dagster UI and daemon beside it; Ctrl-C stops all."""
     from ovd_platform.cli import graph
 
-    console.print(f"Dagster UI: http://{host}:{port}  (Ctrl-C stops it)")
-    raise typer.Exit(graph.serve(Workspace.open(home), host, port))
+    ws, token = Workspace.open(home), _token(host, token)
+    console.print(f"Search page: [bold]{_address(host, page_port, token)}[/bold]")
+    console.print(f"Dagster UI:  http://{host}:{port}  (Ctrl-C stops both)")
+    raise typer.Exit(graph.serve(ws, host, port, page_port=page_port, token=token))
+
+
+@app.command()
+def page(
+    home: Home = _HERE,
+    host: Annotated[str, typer.Option(help="Address to listen on; loopback by default.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the search page.")] = 8080,
+    token: Annotated[
+        str, typer.Option(envvar="OVD_TOKEN", help="Secret the page asks for; made up where the host is not loopback.")
+    ] = "",
+    name: Annotated[list[str] | None, typer.Option(help="Further host name it is reached by; repeatable.")] = None,
+) -> None:
+    """Serve the search page alone, without Dagster."""
+    from ovd_platform.serve.guards import Access
+    from ovd_platform.serve.server import serve
+
+    ws, token = Workspace.open(home), _token(host, token)
+    console.print(f"Search page: [bold]{_address(host, port, token)}[/bold]  (Ctrl-C stops it; API: /api/docs)")
+    serve(ws, Access(host, token, tuple(one.lower() for one in name or ())), port)
+
+
+def _token(host: str, token: str) -> str:
+    """The given token; a made-up one where others than this machine can reach the page."""
+    from secrets import token_urlsafe
+
+    return token or ("" if host in ("127.0.0.1", "localhost", "::1") else token_urlsafe(24))
+
+
+def _address(host: str, port: int, token: str) -> str:
+    return f"http://{host}:{port}/" + (f"?token={token}" if token else "")
 
 
 app.command(name="search")(search)

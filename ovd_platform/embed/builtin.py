@@ -20,6 +20,7 @@ from ovd_platform.embed.encoder import FloatArray
 from ovd_platform.embed.images import default_keys, fit_square, normalised_image
 from ovd_platform.errors import InputError
 from ovd_platform.models.clip import LanguageBranch
+from ovd_platform.models.conditioning import metadata_vector
 from ovd_platform.models.precision import fast_bfloat16
 from ovd_platform.models.stems import BandKey, band_keys
 from ovd_platform.models.text import tokenize
@@ -140,21 +141,27 @@ class BuiltinEncoder:
         self, scene: "Scene", squares_n4: FloatArray, profile: InstrumentProfile
     ) -> tuple[FloatArray, FloatArray | None]:
         keys = band_keys(scene.record)
+        known = torch.tensor([metadata_vector(scene.record)]) if self._model.backbone.film is not None else None
         visual_nd = np.zeros((len(squares_n4), self.dim), dtype=np.float32)
         language_nd = np.zeros_like(visual_nd) if self._language is not None else None
-        for rows, visual, language in self._vectors(scene, squares_n4, profile, keys):
+        for rows, visual, language in self._vectors(scene, squares_n4, profile, keys, known):
             visual_nd[rows] = visual.numpy()
             if language_nd is not None and language is not None:
                 language_nd[rows] = language.numpy()
         return visual_nd, language_nd
 
     def _vectors(
-        self, scene: "Scene", squares_n4: FloatArray, profile: InstrumentProfile, keys: Sequence[BandKey]
+        self,
+        scene: "Scene",
+        squares_n4: FloatArray,
+        profile: InstrumentProfile,
+        keys: Sequence[BandKey],
+        metadata_bm: Tensor | None,
     ) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor | None]]:
         size = self._model.backbone.size
         if self._regions == "roi":
             grids = iterate_regions(
-                scene, squares_n4, profile, lambda images: self._tokens(images, keys),
+                scene, squares_n4, profile, lambda images: self._tokens(images, keys, metadata_bm),
                 img_px=size.img_px, patch_px=size.patch_px, scale=self._roi_scale,
             )  # fmt: skip
             for rows, tokens_bpd, branch_bpd in grids:
@@ -162,13 +169,16 @@ class BuiltinEncoder:
             return
         parts = full_batches(iterate_crops(scene, squares_n4, profile, size.img_px), _BATCH)
         for rows, crops in ahead(parts):
-            yield rows, *self._forward(crops, keys)
+            yield rows, *self._forward(crops, keys, metadata_bm)
 
     @torch.inference_mode()
-    def _tokens(self, images_bchw: Tensor, keys: Sequence[BandKey]) -> tuple[Tensor, Tensor | None]:
+    def _tokens(self, images_bchw: Tensor, keys: Sequence[BandKey], metadata_bm: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Last tokens of the backbone and of the language branch, of any number of windows."""
         with self._autocast():
-            parts = [self._model.backbone(part, keys, branch=self._branch) for part in images_bchw.split(_BATCH)]
+            parts = [
+                self._model.backbone(part, keys, branch=self._branch, metadata_bm=metadata_bm)
+                for part in images_bchw.split(_BATCH)
+            ]
             tokens_bpd = torch.cat([tokens for tokens, _ in parts])
             if self._language is None:
                 return tokens_bpd, None
@@ -190,9 +200,11 @@ class BuiltinEncoder:
         return torch.autocast("cpu", torch.bfloat16) if self._bfloat16 else contextlib.nullcontext()
 
     @torch.inference_mode()
-    def _forward(self, crops_bchw: Tensor, keys: Sequence[BandKey]) -> tuple[Tensor, Tensor | None]:
+    def _forward(
+        self, crops_bchw: Tensor, keys: Sequence[BandKey], metadata_bm: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         with self._autocast():
-            tokens_bpd, branch_bpd = self._model.backbone(crops_bchw, keys, branch=self._branch)
+            tokens_bpd, branch_bpd = self._model.backbone(crops_bchw, keys, branch=self._branch, metadata_bm=metadata_bm)
             visual = self._model.visual_head(tokens_bpd)
             language = self._language(branch_bpd) if self._language is not None else None
         # Normalised again in float32: half-precision norms are off by up to 0.4 %.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ovd_platform.config import LearnConfig
 from ovd_platform.flow.labels import load_annotations_of, load_coco, load_split, training_annotations
 from ovd_platform.flow.models import Starter
+from ovd_platform.flow.radiometry import settings_of_models
 from ovd_platform.flow.scenes import load_profile, load_tiles, open_registered, proposal_budget
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, version_of
 from ovd_platform.flow.training import numbers_of, opened_scenes
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _UNLABELLED_PER_MPX = 300.0
 _SURE = 0.25
+_CERTAIN = 0.5
+_AVERAGES = (0.25, 0.5, 0.75)
 _ENOUGH_LABELS = 20
 _FEWEST_SCENES = 4
 
@@ -40,6 +43,7 @@ def _proposer_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
             list(learn.proposer_look_scales),
             learn.proposer_smallest_px,
             learn.proposer_unlabelled,
+            learn.proposer_bands,
             learn.init,
             ws.config.propose.cfar_false_alarm_rate,
             ws.config.seed,
@@ -86,13 +90,14 @@ def _train_proposer(
         judges = _judges(ws, task.modality, boxes) if starter.folder is not None else []
         boxes = {name: rows for name, rows in boxes.items() if name not in {one.scene_id for one in judges}}
         scenes = opened_scenes(ws, task.modality, sorted(boxes), stack)
-        if learn.proposer_unlabelled == "ignore" and starter.folder is not None:
+        if learn.proposer_unlabelled != "background" and starter.folder is not None:
             boxes, difficult = _with_unlabelled(ws, task.modality, scenes, boxes, difficult, starter)
         scenes, boxes = _with_synthetic(ws, task.modality, scenes, boxes, stack)
         trained = train_proposer(
             scenes, boxes, minutes=learn.proposer_minutes, steps=None, seed=ws.config.seed,
             init_state=starter.state(), checkpoint_dir=checkpoints, input_scale=learn.proposer_scale, difficult=difficult,
-            recipe=ProposerRecipe(learning_rate=learn.proposer_learning_rate, **_zoom(learn)), look_scales=learn.proposer_look_scales,
+            recipe=ProposerRecipe(learning_rate=learn.proposer_learning_rate, bands=learn.proposer_bands, **_zoom(learn)),
+            look_scales=learn.proposer_look_scales,
         )  # fmt: skip
     state, model_card, choice = _better(ws, task.modality, (trained.state, trained.card), starter, judges)
     facts = {
@@ -102,6 +107,8 @@ def _train_proposer(
         **numbers_of(model_card),
     }
     card = {**model_card, "rendered": ws.config.rendered, "inputs": dict(task.inputs)}
+    if choice["kept"] == "trained":
+        card["radiometry"] = settings_of_models(ws, task.modality)
     return Built(facts, version=save_model(ws.home.models, f"{task.modality}-proposer", state, card))
 
 
@@ -121,7 +128,7 @@ def _with_unlabelled(
     difficult: dict[str, NDArray[np.bool_]],
     starter: Starter,
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:
-    """Add what the starter proposer is sure of and nobody labelled, as neither object nor background.
+    """Add what the starter proposer is sure of and nobody labelled: as neither object nor background, or, where certain, as objects.
 
     Labels name some classes only; a proposer taught that everything else is background loses what a later search is for.
     """
@@ -136,12 +143,15 @@ def _with_unlabelled(
         record = scene.record
         tiles = load_tiles(ws, modality, record.scene_id)
         found = proposer.propose(scene, tiles, profile, max_per_mpx=_UNLABELLED_PER_MPX)
-        sure = found.boxes_scene_xyxy[found.objectness_n >= _SURE]
+        clear = found.objectness_n >= _SURE
+        sure, certain = found.boxes_scene_xyxy[clear], found.objectness_n[clear] >= _CERTAIN
         known = boxes[record.scene_id]
         if len(known) and len(sure):
-            sure = sure[iou_matrix(sure, known).max(axis=1) < 0.3]
+            new = iou_matrix(sure, known).max(axis=1) < 0.3
+            sure, certain = sure[new], certain[new]
+        positive = certain & (ws.config.learn.proposer_unlabelled == "object")
         boxes[record.scene_id] = np.concatenate([known, sure])
-        difficult[record.scene_id] = np.concatenate([difficult[record.scene_id], np.ones(len(sure), dtype=bool)])
+        difficult[record.scene_id] = np.concatenate([difficult[record.scene_id], ~positive])
     return boxes, difficult
 
 
@@ -177,20 +187,33 @@ def _apart(ws: Workspace, modality: str, scene_id: str, others: list[str]) -> bo
 def _better(
     ws: Workspace, modality: str, trained: "Model", starter: Starter, labels: list[Annotation]
 ) -> "tuple[dict[str, Any], dict[str, Any], dict[str, Any]]":
-    """The trained proposer where it reaches clearly more of the labels that judge (two standard errors), else the starter; figures.
+    """The trained proposer, or weights between it and the starter, where it reaches clearly more (two standard errors); else the starter.
 
-    The starter has seen more instruments than the few scenes that judge: a draw goes to it.
+    The starter has seen more instruments than the few scenes that judge: a draw goes to it, and of averages that reach as much as the best
+    (within one standard error) the one nearest to it is kept, so that unseen instruments are not forgotten.
     """
+    from ovd_platform.learn.averaging import interpolated
     from ovd_platform.stores.models import load_model_dir
 
     if starter.folder is None or not labels:
         return *trained, {"kept": "trained"}
     shipped = load_model_dir(starter.folder)
-    recall = {name: _recall(ws, modality, model, labels) for name, model in (("trained", trained), ("starter", shipped))}
-    doubt = 2 * np.sqrt(sum(value * (1 - value) for value in recall.values()) / len(labels))
-    kept = "trained" if recall["trained"] - recall["starter"] > doubt else "starter"
-    state, card = shipped if kept == "starter" else trained
-    return state, card, {"kept": kept, "judged_on": len(labels), **{f"recall_{name}": value for name, value in recall.items()}}
+    alike = shipped[1].get("config") == trained[1].get("config")
+    shares = (*_AVERAGES, 1.0) if alike else (1.0,)
+    models = {share: (interpolated(shipped[0], trained[0], share), trained[1]) for share in shares}
+    recall = {share: _recall(ws, modality, model, labels) for share, model in models.items()}
+    before, best = _recall(ws, modality, shipped, labels), max(recall.values())
+    error = float(np.sqrt((best * (1 - best) + before * (1 - before)) / len(labels)))
+    kept = min(share for share in shares if recall[share] >= best - error) if best - before > 2 * error else 0.0
+    state, card = models[kept] if kept else shipped
+    facts = {
+        "kept": "starter" if not kept else "trained" if kept == 1.0 else "average",
+        "share_of_trained": kept,
+        "judged_on": len(labels),
+        "recall_starter": before,
+        **{f"recall_{'trained' if share == 1.0 else f'average_{share}'}": value for share, value in recall.items()},
+    }
+    return state, {**card, "share_of_trained": kept}, facts
 
 
 def _counts(ws: Workspace, label: Annotation) -> bool:
@@ -214,7 +237,7 @@ def _recall(ws: Workspace, modality: str, model: "Model", labels: list[Annotatio
     return hit / len(labels)
 
 
-PROPOSER = Stage("proposer", "3", _proposer_inputs, _build_proposer)
+PROPOSER = Stage("proposer", "4", _proposer_inputs, _build_proposer)
 
 
 def _boxes_by_scene(ws: Workspace, modality: str) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:

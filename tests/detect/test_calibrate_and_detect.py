@@ -1,5 +1,6 @@
 """Calibration and detection on synthetic scenes whose truth is known."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ovd_platform.detect.calibrate import fit_calibration, threshold_at_precision, wilson_interval
+from ovd_platform.detect.calibrate import fit_calibration
 from ovd_platform.detect.calibration import Calibration, load_calibration
 from ovd_platform.detect.detect import detect_scene
 from ovd_platform.detect.matching import DIFFICULT, NEGATIVE, UNLABELLED, label_proposals, overlap_pairs, without_duplicates
 from ovd_platform.detect.prototypes import visual_prototypes, vocabulary_vectors
+from ovd_platform.detect.thresholds import threshold_at_precision, wilson_interval
 from ovd_platform.detect.vocabulary import Vocabulary, vocabulary_from_dict
 from ovd_platform.errors import InputError, ShapeError, StaleError, VersionMismatchError
 from ovd_platform.records.annotation import Annotation
@@ -214,6 +216,15 @@ def test_calibrations_round_trip_and_their_version_follows_them(
         load_calibration(tmp_path / "c")
     with pytest.raises(StaleError):
         load_calibration(tmp_path / "none")
+
+
+def test_a_calibration_of_an_older_layout_is_stale(calibration: Calibration, tmp_path: Path) -> None:
+    folder = calibration.save(tmp_path / "c")
+    facts = json.loads((folder / "calibration.json").read_text())
+    del facts["layout"]
+    (folder / "calibration.json").write_text(json.dumps(facts))
+    with pytest.raises(StaleError, match="ovd train"):
+        load_calibration(folder)
 
 
 def test_fitting_is_reproducible(world: World, vocabulary: Vocabulary, labelled: Any, calibration: Calibration) -> None:
