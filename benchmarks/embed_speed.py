@@ -22,7 +22,7 @@ from ovd_platform.flow.workspace import Workspace
 from ovd_platform.models.stems import band_keys
 from ovd_platform.stores.vector_rows import proposal_rows
 
-_BOXES = 1200
+_BOXES, _ROUNDS = 640, 8
 
 
 def run(arguments: list[str]) -> list[Outcome]:
@@ -38,21 +38,22 @@ def run(arguments: list[str]) -> list[Outcome]:
     with open_registered(ws, "optical", record.scene_id) as scene:
         crops = torch.cat([part for _, part in iterate_crops(scene, crop_squares(boxes), profile, 64)])
         keys = band_keys(scene.record)
-        bare, stage, parts = [], [], []
-        for _ in range(4):
-            started = time.perf_counter()
+        bare, stage, parts, cpu = [], [], [], []
+        for _ in range(_ROUNDS):
+            started, before = time.perf_counter(), time.process_time()
             for start in range(0, len(crops), 64):
                 encoder._forward(crops[start : start + 64], keys)
             bare.append(time.perf_counter() - started)
-            started = time.perf_counter()
+            started, between = time.perf_counter(), time.process_time()
             visual, language = encoder.embed_boxes(scene, boxes, profile)
             parts.append(time.perf_counter() - started)
             if len(found) >= _BOXES:
                 _store(ws, record, found, visual, language, version)
             stage.append(time.perf_counter() - started)
+            cpu.append((between - before) / (time.process_time() - between))
     facts: dict[str, Any] = {
         "boxes": len(boxes), "bare_s": round(min(bare[1:]), 3), "embed_s": round(min(parts[1:]), 3), "stage_s": round(min(stage[1:]), 3),
-        "of_bare": round(min(bare[1:]) / min(stage[1:]), 3), "crops_per_s": round(len(boxes) / min(stage[1:])),
+        "of_bare_in_cpu_time": round(float(np.median(cpu[1:])), 3), "of_bare": round(min(bare[1:]) / min(stage[1:]), 3), "crops_per_s": round(len(boxes) / min(stage[1:])),
     }  # fmt: skip
     print(json.dumps(facts, indent=1))
     save_result("embed-speed", {**facts, "command": "uv run python -m benchmarks embed-speed"})
