@@ -10,7 +10,7 @@ from definitions import defs
 PER_MODALITY = {
     "scene", "tiles", "proposals", "embeddings", "detections", "archive", "scene_manifest", "annotations", "training_shards", "backbone",
     "domain_clip", "coco_dataset", "merged_dataset", "chip_library", "synthetic_coco", "proposer", "calibration", "release",
-    "search_index", "codec_policy", "evaluation_report", "pseudo_labels",
+    "search_index", "codec_policy", "evaluation_report", "pseudo_labels", "saved_classes", "watch",
 }  # fmt: skip
 SHARED = {"pdf_pairs", "pair_dataset", "vocabulary"}
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from ovd_platform.errors import InputError, StaleError
-from ovd_platform.flow import models, serving
+from ovd_platform.flow import models, scenes, serving
+from ovd_platform.flow.ingest import ingest
 from ovd_platform.flow.query import Question, answer, search
 from ovd_platform.flow.saved_classes import SAVED_CLASSES, WATCH, alerts, remove_class, save_class, saved_classes, set_watch
 from ovd_platform.flow.scenes import load_rows
@@ -23,7 +24,7 @@ def _chip(ws: Workspace, scene_id: str) -> str:
 
 
 def test_marks_refine_a_search_and_stay_as_a_watched_class(ran: Workspace) -> None:
-    from assets.launch import renew_saved_classes, run_graph
+    from assets.launch import renew_saved_classes
 
     first = answer(ran, Question(chips=(_chip(ran, "scene_0"),), top=30))
     right = tuple(hit.proposal_id for hit in first.hits[:12])
@@ -51,10 +52,13 @@ def test_marks_refine_a_search_and_stay_as_a_watched_class(ran: Workspace) -> No
     assert WATCH.is_current(ran, "optical", "scene_0")
 
     write_scene(ran.home.root / "imagery", "scene_late", 50_050, 9)
-    summary = run_graph(ran, say=lambda line: None)
-    assert not summary.failed
-    assert "optical/watch[scene_late]" in summary.materialized
-    assert "optical/watch[scene_0]" not in summary.materialized
+    ingest(ran)
+    for stage in (scenes.TILES, scenes.proposals_stage(), scenes.embeddings_stage(), WATCH):
+        assert not stage.materialize(ran, "optical", "scene_late").reused
+    late = current(ran, "optical", "watch", "scene_late")
+    assert late.inputs["saved_classes"] == fitted.version
+    assert {one.scene_id for _, one in alerts(ran, "optical", since_utc=late.made_utc)} <= {"scene_late"}
+    assert WATCH.materialize(ran, "optical", "scene_0").reused
     assert current(ran, "optical", "detections", "scene_0").version == detections_before
 
     set_watch(ran, "optical", kept.name, watch=False)
