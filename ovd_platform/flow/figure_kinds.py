@@ -75,7 +75,8 @@ def train_on_made_pictures(seed: int, of_each: int = OF_EACH) -> Any:
     ]
     rng = np.random.default_rng([seed, 82])
     unseen += [
-        ("photograph", picture_features(random_crop(picture, rng), embed)) for picture in photographs(held_out=True) * max(8, of_each // 8)
+        ("photograph", picture_features(random_crop(picture, rng), embed))
+        for picture in photographs(held_out=True) * max(8, of_each // 8)
     ]
     best = logits(model, np.stack([row for _, row in unseen])).argmax(axis=1)
     right = Counter(kind for (kind, _), index in zip(unseen, best, strict=True) if KINDS[int(index)] == kind)
@@ -95,7 +96,9 @@ def _build(task: Task) -> Built:
     write_json(task.folder / MODEL_FILE, model.to_dict())
     facts = model.facts
     recall = {f"recall_{kind}": value for kind, value in facts["recall"].items()}
-    return Built({"trained_on": facts["trained_on"], "measured_on": facts["measured_on"], "mean_recall": facts["mean_recall"], **recall})
+    return Built(
+        {"trained_on": facts["trained_on"], "measured_on": facts["measured_on"], "mean_recall": facts["mean_recall"], **recall}
+    )
 
 
 FIGURE_KINDS = Stage("figure_kinds", "1", _inputs, _build)
