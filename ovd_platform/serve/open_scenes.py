@@ -34,7 +34,7 @@ class Shown:
 
     Attributes:
         scene: The open scene.
-        record: Its catalogue record (the open scene's may name a tiled copy or the archive).
+        record: Its catalogue record with the planes that are read (the open scene's may name a tiled copy or the archive).
         bands: Bands shown as red, green, blue, or the one shown as grey.
         profile: Normalisation of these bands, in their order.
         overviews: Reduced images of the file by their reduction, opened when first needed (`overviews`).
@@ -129,10 +129,15 @@ class OpenScenes:
         self._give_back(key, shown)
 
     def _opened(self, record: SceneRecord) -> Shown:
-        bands = display_bands(record)
+        scene = open_registered(self.ws, record.modality, record.scene_id)
+        planes = scene.record  # What is read may be computed planes; places and versions are the catalogue's.
+        bands = (0,) if any(band.unit == "phase" for band in planes.bands) else display_bands(planes)
         profile = self.profile(record.modality, record.scene_id)
-        seen = replace(profile, low_c=tuple(profile.low_c[i] for i in bands), high_c=tuple(profile.high_c[i] for i in bands))
-        return Shown(open_registered(self.ws, record.modality, record.scene_id), record, bands, seen)
+        seen = replace(
+            profile, low_c=tuple(profile.low_c[i] for i in bands), high_c=tuple(profile.high_c[i] for i in bands), tile_clip=0.0
+        )  # fmt: skip
+        known = replace(record, bands=planes.bands, dtype=planes.dtype, nodata=planes.nodata)
+        return Shown(scene, known, bands, seen)
 
     def profile(self, modality: str, scene_id: str) -> InstrumentProfile:
         """Normalisation of a scene, as its tiles stage found it."""

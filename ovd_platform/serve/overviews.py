@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ovd_platform.errors import ResourceError
 from ovd_platform.flow.workspace import Workspace
-from ovd_platform.raster.archived import ArchivedScene
 from ovd_platform.raster.radiometry import thumbnail
+from ovd_platform.raster.rasters import RasterScene
 from ovd_platform.records.window import Window
 from ovd_platform.serve.open_scenes import Shown
 from ovd_platform.stores.home import atomic_path, content_hash
@@ -118,7 +118,7 @@ class Pyramids:
 def _own_reductions(shown: Shown) -> list[int]:
     """Reductions the scene's own file holds and that can be shown: one file, plain bands, real values."""
     uri = shown.scene.record.uri
-    if "|" in uri or isinstance(shown.scene, ArchivedScene) or uri.endswith(".npy"):
+    if not isinstance(shown.scene, RasterScene) or "|" in uri:
         return []
     known = shown.overviews.get(1)
     if known is None:
