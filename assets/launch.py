@@ -8,13 +8,27 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInProcessResult, JobDefinition
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.instance.ref import InstanceRef
 
 from assets.observe import register_and_observe
 from assets.partitions import set_name
 from assets.stage_asset import asset_metadata
-from ovd_platform.flow import archive, documents, labels, proposer_training, release, report, scenes, synthetic, training
+from ovd_platform.flow import (
+    archive,
+    calibration,
+    documents,
+    labels,
+    proposer_training,
+    release,
+    report,
+    scenes,
+    synthetic,
+    training,
+)
 from ovd_platform.flow.ingest import IngestReport
 from ovd_platform.flow.stage import Stage, current, current_or_none, partitions_of
 from ovd_platform.flow.workspace import Workspace
@@ -23,10 +37,17 @@ from resources.workspace import HOME_VARIABLE
 
 Progress = Callable[[str], None]
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_NO_OUTPUT: Any = {
+    "compute_logs": {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+}
 _DAGSTER_YAML = """\
 # Instance of one workspace: SQLite, local runs. Move to Postgres when several machines write (see docs/runbook.md).
 telemetry: {enabled: false}
 nux: {enabled: false}  # no invitations in the UI
+python_logs: {managed_python_loggers: [ovd_platform], python_log_level: INFO}
 run_monitoring: {enabled: true}
 run_retries: {retry_on_asset_or_op_failure: false}
 concurrency:
@@ -51,15 +72,23 @@ class Summary:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def open_instance(ws: Workspace) -> DagsterInstance:
-    """The workspace's Dagster instance; made on first use."""
+def open_instance(ws: Workspace, *, capture_output: bool = True) -> DagsterInstance:
+    """The workspace's Dagster instance; made on first use.
+
+    Args:
+        ws: The workspace.
+        capture_output: Keep what steps print for the UI. It takes two processes a stream and step, which answer Ctrl-C with
+            tracebacks of their own; a run in this process can do without: the library's log reaches the UI either way.
+    """
     folder = ws.home.dagster
     config = folder / "dagster.yaml"
     if not config.is_file():
         config.write_text(_DAGSTER_YAML)
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ[HOME_VARIABLE] = str(ws.home.root)
-    return DagsterInstance.get()
+    if capture_output:
+        return DagsterInstance.get()
+    return DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=_NO_OUTPUT))
 
 
 @dataclass(slots=True)
@@ -117,8 +146,16 @@ class Launcher:
         if outcome.success:
             self.summary.materialized += names
             return True
+        if _interrupted(outcome):
+            raise KeyboardInterrupt
         self.summary.failed[names[0]] = _first_reason(outcome)
         return False
+
+
+def _interrupted(outcome: ExecuteInProcessResult) -> bool:
+    """Whether Ctrl-C ended the run: Dagster turns it into the failure of a step."""
+    errors = [event.step_failure_data.error for event in outcome.get_step_failure_events()]
+    return any(error is not None and error.cls_name == DagsterExecutionInterruptedError.__name__ for error in errors)
 
 
 def _first_reason(outcome: ExecuteInProcessResult) -> str:
@@ -150,7 +187,7 @@ def run_graph(ws: Workspace, *, say: Progress, retrain: bool = False, only_train
         What was done, what is stale and what failed.
     """
     logging.getLogger("dagster").setLevel(logging.ERROR)
-    with open_instance(ws) as instance:
+    with open_instance(ws, capture_output=False) as instance:
         launcher = Launcher(ws, instance, say, retrain)
         launcher.ingest()
         modalities = [modality for modality in MODALITIES if ws.scenes(modality)]
@@ -232,7 +269,7 @@ def _training(launcher: Launcher, modality: str) -> None:
     launcher.ensure(synthetic.MERGED_DATASET, modality, trained=True)
     launcher.ensure(archive.CODEC_POLICY, modality, trained=True)
     if launcher.ensure(proposer_training.PROPOSER, modality, trained=True):
-        launcher.ensure_all([release.CALIBRATION, release.RELEASE], modality, trained=True)
+        launcher.ensure_all([calibration.CALIBRATION, release.RELEASE], modality, trained=True)
 
 
 def _finish(launcher: Launcher, modality: str) -> None:

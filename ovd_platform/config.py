@@ -27,6 +27,7 @@ class TilesConfig(_Section):
     largest_object_m: float | None = Field(None, gt=0, description="Longest object; the halo is at least half of it.")
     min_valid_fraction: float = Field(0.02, ge=0, le=1, description="Tiles with less valid area are skipped.")
     min_edge_density: float = Field(0.0005, ge=0, le=1, description="Tiles with fewer edges are skipped as blank.")
+    cloud_brightness: float = Field(0.9, gt=0, description="Soft tiles brighter in every band are skipped as cloud; 2: none.")
 
 
 class GuardConfig(_Section):
@@ -37,6 +38,19 @@ class GuardConfig(_Section):
     tiled_copies: bool = Field(False, description="Rewrite striped and single-block files once as tiled COG (needs disk).")
 
 
+class RadiometryConfig(_Section):
+    """How the values of an instrument become model input; changing it makes tiles, vectors and trained models stale."""
+
+    curve: Literal["linear", "log1p", "gamma"] = Field("linear", description="What follows the linear map of P1..P99 to 0..1.")
+    gamma: float = Field(0.5, gt=0, description="The power, for curve gamma.")
+    tile_clip: float = Field(0.0, ge=0, lt=0.5, description="Share of a chip's values cut off at either end; 0 cuts nothing.")
+    slc: Literal["magnitude", "re_im", "log_polar"] = Field(
+        "magnitude",
+        description="Complex values as dB, as [Re, Im], or as [log|S|, cos, sin]; for the latter two set learn.bands.",
+    )
+    sigma0: bool = Field(False, description="Calibrate SAR amplitudes where the product states how (Sentinel-1 SAFE).")
+
+
 class LearnConfig(_Section):
     """Training on this workspace's own data; minutes are wall clock on the machine that trains."""
 
@@ -44,11 +58,24 @@ class LearnConfig(_Section):
     chips_per_scene: int = Field(96, ge=1, description="Self-supervision chips sampled per scene.")
     chip_px: int = Field(64, ge=32)
     backbone_minutes: float = Field(2.0, ge=0, description="MAE pretraining (He et al. 2022).")
+    bands: Literal["native", "average", "first3", "pca"] = Field(
+        "native",
+        description="How the backbone (and the encoder on it) takes bands: natively by wavelength, or by a SensorAdapter a band "
+        "count that makes three planes and starts so.",
+    )
+    metadata: bool = Field(
+        False, description="Condition the backbone on GSD, sun, view and season (FiLM); unknown stays unknown."
+    )
     regions_minutes: float = Field(2.0, ge=0, description="Metric head of the visual embedding.")
     clip_minutes: float = Field(3.0, ge=0, description="Domain CLIP on document pairs.")
     proposer_minutes: float = Field(12.0, ge=0, description="Class-agnostic proposer on labels.")
     proposer_learning_rate: float = Field(
         2e-3, gt=0, description="Peak rate; lower for a few minutes from the starter weights."
+    )
+    proposer_bands: Literal["native", "average", "first3", "pca"] = Field(
+        "average",
+        description="How the proposer takes other than three bands: a first convolution of their own (inflated weights), or a "
+        "SensorAdapter that starts so.",
     )
     proposer_scale: float | None = Field(None, gt=0, description="Working scale of the proposer; None chooses by the labels.")
     proposer_look_scales: tuple[float, ...] = Field(
@@ -135,9 +162,16 @@ class EvaluationConfig(_Section):
     """How a release is evaluated and reported."""
 
     ignore_classes: tuple[str, ...] = Field(("ignore",), description="Labels of these classes are regions nobody judges.")
+    negative_scenes: tuple[str, ...] = Field(
+        (), description="Scene ids (or patterns such as `sea_*`) looked through by people and without any object."
+    )
+    masks: str | None = Field(
+        None, description="Folder of masks nobody judges (cloud): `<scene id>.geojson`, or rasters other than zero there."
+    )
     replicates: int = Field(300, ge=20, description="Bootstrap draws over scenes.")
     few_shot_draws: int = Field(30, ge=2, description="Draws of examples a class.")
     shifted_scenes: int = Field(2, ge=0, description="Held-out scenes proposed again with the grid moved by half a tile.")
+    archived_scenes: int = Field(1, ge=0, description="Held-out scenes answered once more from their archive.")
     eur_per_hour: float = Field(0.10, ge=0, description="Price of the machine, for the cost of 1,000 km2.")
 
 
@@ -148,17 +182,22 @@ class OvdConfig(_Section):
         imagery: Files, folders or globs of scenes; relative paths start at the folder of `ovd.yaml`.
         documents: Files, folders or globs of PDFs.
         document_passwords: Tried in order on encrypted documents.
+        document_words: Where words are read from pixels: nowhere, on pages without text, or inside the figures too (a second an image).
+        document_seconds: Wall time for one document; what was read until then is kept.
         labels: Label files or folders.
         vocabulary: Vocabulary file; made from the labels' class names when None.
         truth: Folder with the exact truth of the rendered world; evaluation only.
         rendered: True for the rendered world: every output says so.
         seed: Seed of every random choice.
+        radiometry: Settings by instrument id, or by modality for all other instruments.
         version_mode: How scene versions are made: whole bytes, or size + mtime + sampled blocks for huge files.
     """
 
     imagery: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
     document_passwords: tuple[str, ...] = ()
+    document_words: Literal["off", "pages", "figures"] = "pages"
+    document_seconds: float = Field(300.0, gt=0)
     labels: tuple[str, ...] = ()
     vocabulary: str | None = None
     truth: str | None = None
@@ -167,6 +206,7 @@ class OvdConfig(_Section):
     version_mode: Literal["sha256", "sampled"] = "sha256"
     guard: GuardConfig = Field(default_factory=GuardConfig)
     tiles: TilesConfig = Field(default_factory=TilesConfig)
+    radiometry: dict[str, RadiometryConfig] = Field(default_factory=dict)
     learn: LearnConfig = Field(default_factory=LearnConfig)
     propose: ProposeConfig = Field(default_factory=ProposeConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)

@@ -22,6 +22,10 @@ class VersionMismatchError(InputError):
     """Vectors or artifacts of two different model versions were about to be compared."""
 
 
+class ResourceError(OvdError):
+    """Memory, disk, time or a service ran out: retry, or give it more."""
+
+
 class DataError(OvdError):
     """A file is wrong: broken, unsupported, or not what it claims to be."""
 
@@ -42,6 +46,10 @@ class HostileRasterError(UnreadableRasterError):
     """Reading a raster crashed, hung or wanted more memory than it may have; the guarded worker was stopped."""
 
 
+class UnreachableRasterError(UnreadableRasterError, ResourceError):
+    """A server or object store does not hand out a raster: network, address, permission; it is tried again."""
+
+
 class UnreadableDocumentError(DataError):
     """A document cannot be opened or parsed."""
 
@@ -60,7 +68,3 @@ class VerificationError(DataError):
 
 class StaleError(OvdError):
     """An artifact is missing or was made from older inputs: materialize it again."""
-
-
-class ResourceError(OvdError):
-    """Memory, disk, time or a service ran out: retry, or give it more."""

@@ -1,31 +1,52 @@
 """The one door from the command to the asset graph: run it, show it."""
 
+import contextlib
+import errno
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ovd_platform.errors import ResourceError
 from ovd_platform.flow.workspace import Workspace
 
 if TYPE_CHECKING:
     from assets.launch import Summary
 
 PROJECT = Path(__file__).parents[2]
+_FULL_BYTES = 1 << 20
+
+
+@contextlib.contextmanager
+def _room(ws: Workspace) -> Iterator[None]:
+    """Names a full disk, which reaches us as an error of whatever wrote last (a database, a table, a file)."""
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(ws.home.root).free < _FULL_BYTES:
+            raise ResourceError(
+                f"Cannot write to {ws.home.root}: expected room, the disk is full ({type(error).__name__}). Free some space; what "
+                "was finished is kept, and the same command goes on from there."
+            ) from error
+        raise
 
 
 def run(ws: Workspace, *, retrain: bool, only_training: bool, say: "object") -> "Summary":
     """Run the graph in this process; see `assets.launch.run_graph`."""
     from assets.launch import run_graph
 
-    return run_graph(ws, say=say, retrain=retrain, only_training=only_training)  # type: ignore[arg-type]
+    with _room(ws):
+        return run_graph(ws, say=say, retrain=retrain, only_training=only_training)  # type: ignore[arg-type]
 
 
 def ingest(ws: Workspace) -> "Summary":
     """Register scenes and tell the instance."""
     from assets.launch import Launcher, open_instance
 
-    with open_instance(ws) as instance:
+    with _room(ws), open_instance(ws) as instance:
         launcher = Launcher(ws, instance, print, retrain=False)
         launcher.ingest()
         return launcher.summary
@@ -35,7 +56,8 @@ def renew_manifests(ws: Workspace) -> "Summary":
     """After age-off: renew the manifest and the index."""
     from assets.launch import renew_manifests as renew
 
-    return renew(ws, say=print)
+    with _room(ws):
+        return renew(ws, say=print)
 
 
 def serve(ws: Workspace, host: str, port: int) -> int:

@@ -30,6 +30,7 @@ errors = Console(stderr=True, soft_wrap=True)
 
 Home = Annotated[Path, typer.Option("--home", "-C", envvar="OVD_HOME", help="Workspace folder (with ovd.yaml).")]
 _HERE = Path()
+_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -39,9 +40,11 @@ def main() -> None:
     except OvdError as error:
         errors.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:  # typer turns Ctrl-C inside a command into an exit with 130
+        if isinstance(stop, SystemExit) and stop.code != _INTERRUPTED:
+            raise
         errors.print("Interrupted. What was finished is kept; the same command goes on from there.")
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from ovd_platform.embed.encoder import FloatArray
 from ovd_platform.embed.images import default_keys, fit_square, normalised_image
 from ovd_platform.errors import InputError
 from ovd_platform.models.clip import LanguageBranch
+from ovd_platform.models.conditioning import metadata_vector
 from ovd_platform.models.precision import fast_bfloat16
 from ovd_platform.models.stems import BandKey, band_keys
 from ovd_platform.models.text import tokenize
@@ -131,23 +132,26 @@ class BuiltinEncoder:
         self, scene: "Scene", squares_n4: FloatArray, profile: InstrumentProfile
     ) -> tuple[FloatArray, FloatArray | None]:
         keys = band_keys(scene.record)
+        known = torch.tensor([metadata_vector(scene.record)]) if self._model.backbone.film is not None else None
         visual_nd = np.zeros((len(squares_n4), self.dim), dtype=np.float32)
         language_nd = np.zeros_like(visual_nd) if self._language is not None else None
         for rows, crops in iterate_crops(scene, squares_n4, profile, self._model.backbone.size.img_px):
             for start in range(0, len(rows), _BATCH):
                 part = rows[start : start + _BATCH]
-                visual, language = self._forward(crops[start : start + _BATCH], keys)
+                visual, language = self._forward(crops[start : start + _BATCH], keys, known)
                 visual_nd[part] = visual.numpy()
                 if language_nd is not None and language is not None:
                     language_nd[part] = language.numpy()
         return visual_nd, language_nd
 
     @torch.inference_mode()
-    def _forward(self, crops_bchw: Tensor, keys: Sequence[BandKey]) -> tuple[Tensor, Tensor | None]:
+    def _forward(
+        self, crops_bchw: Tensor, keys: Sequence[BandKey], metadata_bm: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         autocast = torch.autocast("cpu", torch.bfloat16) if self._bfloat16 else contextlib.nullcontext()
         with autocast:
             branch = self._language.branch if self._language is not None else None
-            tokens_bpd, branch_bpd = self._model.backbone(crops_bchw, keys, branch=branch)
+            tokens_bpd, branch_bpd = self._model.backbone(crops_bchw, keys, branch=branch, metadata_bm=metadata_bm)
             visual = self._model.visual_head(tokens_bpd)
             language = self._language(branch_bpd) if self._language is not None else None
         # Normalised again in float32: half-precision norms are off by up to 0.4 %.

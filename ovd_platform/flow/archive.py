@@ -44,7 +44,7 @@ def _build_policy(task: Task) -> Built:
     for record in list(by_instrument.values())[:_SAMPLED_SCENES]:
         if ws.scene_entry(modality, record.scene_id)["state"] == "aged_off" or record.area_mpx > 100:
             continue
-        with open_registered(ws, modality, record.scene_id) as scene:
+        with open_registered(ws, modality, record.scene_id, as_stored=True) as scene:
             path = task.folder / "sample.ovdx"
             seen = with_observed_bits(policy, record, current(ws, modality, "tiles", record.scene_id))
             result = archive_scene(scene, load_tiles(ws, modality, record.scene_id), [], path, seen)
@@ -96,7 +96,7 @@ def _build_archive(task: Task) -> Built:
             f"Cannot archive {scene_id} again: expected its original, it was aged off. Its archive must not be removed."
         )
     policy = CodecPolicy.from_dict(read_json(current(ws, modality, "codec_policy").folder / "policy.json"))
-    with open_registered(ws, modality, scene_id) as scene:
+    with open_registered(ws, modality, scene_id, as_stored=True) as scene:
         path = task.folder / f"{scene_id}.ovdx"
         policy = with_observed_bits(policy, scene.record, current(ws, modality, "tiles", scene_id))
         result = archive_scene(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ovd_platform.errors import OvdError
+from ovd_platform.errors import OvdError, UnreachableRasterError
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.scene import SceneRecord
 from ovd_platform.stores.catalogue import read_entry
@@ -40,7 +40,7 @@ def ingest(ws: Workspace, progress: Progress | None = None) -> IngestReport:
 
     Files are read in a guarded process. One that cannot be read is recorded with the name of its error and the reason in
     ``catalog/refused.json`` and the rest goes on. A file whose size and time of change are as they were, registered or refused, is
-    not read again. Scenes whose file is gone stay registered (age-off removes originals).
+    not read again; one whose server did not answer is. Scenes whose file is gone stay registered (age-off removes originals).
 
     Returns:
         The report; it is also kept as ``catalog/ingest.json``.
@@ -60,8 +60,9 @@ def ingest(ws: Workspace, progress: Progress | None = None) -> IngestReport:
         if entry is not None and entry["stamp"] == stamp:
             unchanged.append((entry["record"]["modality"], entry["record"]["scene_id"]))
             continue
-        if entry is None and refused_before.get(uri, {}).get("stamp") == stamp:
-            refused[uri] = refused_before[uri]
+        before = refused_before.get(uri, {})
+        if entry is None and before.get("stamp") == stamp and before["error"] != UnreachableRasterError.__name__:
+            refused[uri] = before
             continue
         scene_id = entry["record"]["scene_id"] if entry else scene_slug(uri, taken)
         generation = entry["generation"] if entry else 0

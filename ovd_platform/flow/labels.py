@@ -1,6 +1,7 @@
 """Labels: annotations, vocabulary, split, COCO, the chip library, synthetic and merged datasets."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +181,23 @@ def _coco_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
     }
 
 
+def screening_recall(ws: Workspace, modality: str) -> dict[str, Any]:
+    """What screening costs: how many labelled objects lie in kept tiles, and why the others do not; facts for people."""
+    from ovd_platform.tiles.screening import kept_objects
+
+    boxes: dict[str, list[tuple[float, float, float, float]]] = {}
+    for one in load_annotations_of(ws, modality):
+        boxes.setdefault(one.scene_id, []).append(one.box_scene_xyxy)
+    counts: Counter[str] = Counter()
+    for scene_id in sorted(boxes):
+        if current_or_none(ws, modality, "tiles", scene_id) is not None:
+            counts.update(kept_objects(load_tiles(ws, modality, scene_id), np.asarray(boxes[scene_id])))
+    looked = counts.total() - counts["outside"]
+    lost = {reason: number for reason, number in counts.items() if reason not in ("kept", "outside")}
+    recall = counts["kept"] / looked if looked else 1.0
+    return {"screening_recall": round(recall, 4), "objects_screened_out": json.dumps(lost, sort_keys=True)}
+
+
 def _build_coco(task: Task) -> Built:
     from ovd_platform.datasets.coco import build_tile_coco
 
@@ -190,7 +208,12 @@ def _build_coco(task: Task) -> Built:
     coco = build_tile_coco(annotations, tiles, scenes, frame="core", versions=dict(task.inputs))
     write_json(task.folder / "coco.json", coco)
     return Built(
-        {"images": len(coco["images"]), "annotations": len(coco["annotations"]), "categories": len(coco["categories"])}
+        {
+            "images": len(coco["images"]),
+            "annotations": len(coco["annotations"]),
+            "categories": len(coco["categories"]),
+            **screening_recall(task.ws, task.modality),
+        }
     )
 
 

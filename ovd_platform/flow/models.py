@@ -64,6 +64,18 @@ def encoder_id(ws: Workspace, modality: str, backbone: str, clip: str) -> str:
     return version
 
 
+def card(ws: Workspace, modality: str, kind: str, version: str) -> dict[str, Any]:
+    """Card of a trained model, ``backbone``, ``domain_clip`` or ``proposer``."""
+    found: dict[str, Any] = read_json(ws.home.models / f"{modality}-{kind}" / version / "card.json")
+    return found
+
+
+def encoder_card(ws: Workspace, modality: str, version: str) -> dict[str, Any]:
+    """Card of the backbone behind an encoder version."""
+    parts = read_json(ws.home.models / f"{modality}-encoder" / f"{version}.json")
+    return card(ws, modality, "backbone", parts["backbone"])
+
+
 def encoder(ws: Workspace, modality: str, version: str) -> "Encoder":
     """The loaded encoder of a version."""
     return _encoder(ws.home.models, modality, version)
@@ -110,6 +122,17 @@ def vocabulary(ws: Workspace) -> "Vocabulary":
     return load_vocabulary(current(ws, "shared", "vocabulary").folder / "vocabulary.yaml")
 
 
+def calibration_folder(ws: Workspace, modality: str, version: str) -> Path:
+    """Where a calibration is kept for as long as a release may name it; stage outputs of older workspaces are looked through."""
+    kept = ws.home.models / f"{modality}-calibration" / version
+    if not kept.is_dir():
+        for folder in sorted((ws.home.stage(modality, "calibration") / "all").glob("*/")):
+            record = folder / "stage.json"
+            if record.is_file() and read_json(record)["version"] == version:
+                return folder
+    return kept
+
+
 def calibration(ws: Workspace, modality: str, version: str) -> tuple[Any, Any]:
     """Calibration of a version and the text vectors it was fitted with; (None, None) where nothing could be calibrated."""
     import numpy as np
@@ -118,9 +141,8 @@ def calibration(ws: Workspace, modality: str, version: str) -> tuple[Any, Any]:
 
     if version == NO_MODEL:
         return None, None
-    for folder in sorted((ws.home.stage(modality, "calibration") / "all").glob("*/")):
-        record = folder / "stage.json"
-        if record.is_file() and read_json(record)["version"] == version:
-            text = np.load(folder / "text_vectors.npy") if (folder / "text_vectors.npy").is_file() else None
-            return load_calibration(folder), text
+    folder = calibration_folder(ws, modality, version)
+    if folder.is_dir():
+        text = np.load(folder / "text_vectors.npy") if (folder / "text_vectors.npy").is_file() else None
+        return load_calibration(folder), text
     raise StaleError(f"Cannot load calibration {version} of {modality}: expected it among the stage outputs. Run `ovd train`.")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ovd_platform.config import LearnConfig
 from ovd_platform.flow.labels import load_annotations_of, load_coco, load_split, training_annotations
 from ovd_platform.flow.models import Starter
+from ovd_platform.flow.radiometry import settings_of_models
 from ovd_platform.flow.scenes import load_profile, load_tiles, open_registered, proposal_budget
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, version_of
 from ovd_platform.flow.training import numbers_of, opened_scenes
@@ -42,6 +43,7 @@ def _proposer_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
             list(learn.proposer_look_scales),
             learn.proposer_smallest_px,
             learn.proposer_unlabelled,
+            learn.proposer_bands,
             learn.init,
             ws.config.propose.cfar_false_alarm_rate,
             ws.config.seed,
@@ -94,7 +96,8 @@ def _train_proposer(
         trained = train_proposer(
             scenes, boxes, minutes=learn.proposer_minutes, steps=None, seed=ws.config.seed,
             init_state=starter.state(), checkpoint_dir=checkpoints, input_scale=learn.proposer_scale, difficult=difficult,
-            recipe=ProposerRecipe(learning_rate=learn.proposer_learning_rate, **_zoom(learn)), look_scales=learn.proposer_look_scales,
+            recipe=ProposerRecipe(learning_rate=learn.proposer_learning_rate, bands=learn.proposer_bands, **_zoom(learn)),
+            look_scales=learn.proposer_look_scales,
         )  # fmt: skip
     state, model_card, choice = _better(ws, task.modality, (trained.state, trained.card), starter, judges)
     facts = {
@@ -104,6 +107,8 @@ def _train_proposer(
         **numbers_of(model_card),
     }
     card = {**model_card, "rendered": ws.config.rendered, "inputs": dict(task.inputs)}
+    if choice["kept"] == "trained":
+        card["radiometry"] = settings_of_models(ws, task.modality)
     return Built(facts, version=save_model(ws.home.models, f"{task.modality}-proposer", state, card))
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ovd_platform.errors import InputError
 from ovd_platform.flow import models
 from ovd_platform.flow.document_examples import examples_of
+from ovd_platform.flow.radiometry import settings_for
 from ovd_platform.flow.scenes import load_profile, open_registered
 from ovd_platform.flow.stage import current_or_none
 from ovd_platform.flow.workspace import Workspace
@@ -19,6 +20,7 @@ from ovd_platform.records.prompt import Hit, Prompt, SearchFilter
 if TYPE_CHECKING:
     from ovd_platform.embed.encoder import Encoder
     from ovd_platform.raster.radiometry import InstrumentProfile
+    from ovd_platform.raster.scene import Scene
 
 _WORDS_BESIDE_DOCUMENTS = 0.25
 """Weight of the text tower where the documents show what is asked."""
@@ -116,17 +118,16 @@ def _chip_vector(ws: Workspace, modality: str, encoder: "Encoder", chip: str) ->
 
 def _file_vector(ws: Workspace, modality: str, encoder: "Encoder", path: Path) -> NDArray[np.float32]:
     from ovd_platform.models.stems import band_keys
-    from ovd_platform.raster.scene import open_scene
     from ovd_platform.records.window import Window
 
-    with open_scene(str(path)) as scene:
+    with _example(ws, modality, path) as scene:
         record = scene.record
         if record.width_px * record.height_px > 4_000_000:
             raise InputError(
                 f"Cannot use {path} as an example: expected a chip below 4 Mpx, got {record.area_mpx:.0f}. Cut it out."
             )
         chip = scene.read(Window(0, 0, record.width_px, record.height_px))
-        profile = _profile_for(ws, modality, record.instrument) or _own_profile(path)
+        profile = _profile_for(ws, modality, record.instrument) or _own_profile(ws, modality, path)
     return encoder.embed_images([(chip.pixels_chw, chip.valid_hw, profile, band_keys(record))])
 
 
@@ -138,12 +139,23 @@ def _profile_for(ws: Workspace, modality: str, instrument: str) -> "InstrumentPr
     return None
 
 
-def _own_profile(path: Path) -> "InstrumentProfile":
-    from ovd_platform.raster.scene import open_scene
+def _own_profile(ws: Workspace, modality: str, path: Path) -> "InstrumentProfile":
     from ovd_platform.tiles.scan import scan_scene
 
-    with open_scene(str(path)) as scene:
-        return scan_scene(scene, core_px=512, halo_px=0, min_valid_fraction=0.0, min_edge_density=0.0).profile
+    with _example(ws, modality, path) as scene:
+        settings = settings_for(ws, modality, scene.record.instrument)
+        return scan_scene(
+            scene, core_px=512, halo_px=0, min_valid_fraction=0.0, min_edge_density=0.0, radiometry=settings
+        ).profile
+
+
+def _example(ws: Workspace, modality: str, path: Path) -> "Scene":
+    """A file somebody hands in, in the planes its instrument's radiometry asks for."""
+    from ovd_platform.raster.presented import present
+    from ovd_platform.raster.scene import open_scene
+
+    scene = open_scene(str(path))
+    return present(scene, settings_for(ws, modality, scene.record.instrument))
 
 
 def write_sheet(ws: Workspace, question: Question, hits: list[Hit], path: Path) -> Path:

@@ -5,6 +5,7 @@ Each function here reads what upstream stages stored, calls one library stage an
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ import numpy as np
 from ovd_platform.config import TilesConfig
 from ovd_platform.errors import StaleError
 from ovd_platform.flow import models
+from ovd_platform.flow.radiometry import check_trained_with, settings_for
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, version_of
 from ovd_platform.flow.workspace import Workspace
+from ovd_platform.raster.identity import is_local
 from ovd_platform.records.mask import Mask
 from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.tile import TileRecord
@@ -28,18 +31,31 @@ if TYPE_CHECKING:
     from ovd_platform.stores.tables import Level
 
 
-def open_registered(ws: Workspace, modality: str, scene_id: str) -> "Scene":
-    """Open a scene's pixels: the original while it exists, else its archive."""
+def open_registered(ws: Workspace, modality: str, scene_id: str, *, as_stored: bool = False) -> "Scene":
+    """Open a scene's pixels: the original while it exists, else its archive.
+
+    Args:
+        ws: The workspace.
+        modality: Of the scene.
+        scene_id: The scene.
+        as_stored: Source values; else the planes the workspace's radiometry settings ask for, which `load_profile` belongs to.
+    """
+    from ovd_platform.raster.presented import present
     from ovd_platform.raster.scene import open_scene
 
     entry = ws.scene_entry(modality, scene_id)
-    return open_scene(_readable_uri(entry), scene_id=scene_id, version=entry["record"]["version"])
+    scene = open_scene(_readable_uri(entry), scene_id=scene_id, version=entry["record"]["version"])
+    return (
+        scene
+        if as_stored
+        else present(scene, settings_for(ws, modality, entry["record"]["instrument"]), entry["record"]["uri"])
+    )
 
 
 def _readable_uri(entry: dict[str, Any]) -> str:
     """Where the pixels of a catalogue entry are read: the tiled copy if one was made, the original, else the archive."""
     uri = str(entry["record"]["uri"])
-    gone = not all(part.startswith("/vsi") or Path(part).exists() for part in uri.split("|"))
+    gone = not all(not is_local(part) or Path(part).exists() for part in uri.split("|"))
     if entry["archive"] and gone:
         return str(entry["archive"])
     copy = entry.get("tiled_copy")
@@ -53,7 +69,9 @@ logger = logging.getLogger(__name__)
 
 
 def _tiles_inputs(ws: Workspace, modality: str, scene_id: str) -> Inputs:
-    return {"scene": ws.scene(modality, scene_id).version, "config": content_hash(ws.config.tiles.model_dump())}
+    record = ws.scene(modality, scene_id)
+    settings = settings_for(ws, modality, record.instrument).to_dict()
+    return {"scene": record.version, "config": content_hash(ws.config.tiles.model_dump(), settings)}
 
 
 def _build_tiles(task: Task) -> Built:
@@ -69,7 +87,11 @@ def _build_tiles(task: Task) -> Built:
         scene_id=task.partition,
         version=entry["record"]["version"],
         folder=str(task.folder),
-        settings=_scan_settings(settings, entry["record"]["gsd_m"]),
+        origin=entry["record"]["uri"],
+        settings={
+            **_scan_settings(settings, entry["record"]["gsd_m"]),
+            "radiometry": settings_for(ws, task.modality, entry["record"]["instrument"]).to_dict(),
+        },
     )
     return Built(dict(facts))
 
@@ -77,7 +99,7 @@ def _build_tiles(task: Task) -> Built:
 def _scan_settings(settings: TilesConfig, gsd_m: float | None) -> dict[str, Any]:
     from ovd_platform.tiles.plan import halo_px_for
 
-    values = settings.model_dump(include={"core_px", "min_valid_fraction", "min_edge_density"})
+    values = settings.model_dump(include={"core_px", "min_valid_fraction", "min_edge_density", "cloud_brightness"})
     halo = halo_px_for(
         gsd_m,
         halo_px=settings.halo_px,
@@ -103,6 +125,23 @@ def load_profile(ws: Workspace, modality: str, scene_id: str) -> "InstrumentProf
     from ovd_platform.tiles import scan_files
 
     return scan_files.load_profile(current(ws, modality, "tiles", scene_id).folder)
+
+
+def instrument_profiles(ws: Workspace, modality: str, scene_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Profile of each instrument over several scenes, from their merged exact histograms; JSON-ready, by instrument."""
+    from ovd_platform.raster.radiometry import merge_histograms, profile_from_histograms
+    from ovd_platform.tiles import scan_files
+
+    by_instrument: dict[str, list[str]] = {}
+    for scene_id in scene_ids:
+        by_instrument.setdefault(ws.scene(modality, scene_id).instrument, []).append(scene_id)
+    found = {}
+    for instrument, members in by_instrument.items():
+        parts = [scan_files.load_histograms(current(ws, modality, "tiles", name).folder) for name in members]
+        same = [part for part in parts if [one.kind for one in part] == [one.kind for one in parts[0]]]
+        profile = profile_from_histograms(merge_histograms(same), instrument, source=f"{len(same)} scenes")
+        found[instrument] = profile.to_dict()
+    return found
 
 
 # --- proposals ---------------------------------------------------------------------------------------------------------------
@@ -136,7 +175,12 @@ def _build_proposals(task: Task) -> Built:
     proposer = models.proposer(ws, task.modality, task.inputs["proposer"])
     tiles = load_tiles(ws, task.modality, task.partition)
     profile = load_profile(ws, task.modality, task.partition)
-    with open_registered(ws, task.modality, task.partition) as scene:
+    # CFAR rests on the statistics of source intensities.
+    as_stored = task.inputs["proposer"].startswith("cfar")
+    if not as_stored:
+        card = models.card(ws, task.modality, "proposer", task.inputs["proposer"])
+        check_trained_with(ws, task.modality, ws.scene(task.modality, task.partition).instrument, card, "this proposer")
+    with open_registered(ws, task.modality, task.partition, as_stored=as_stored) as scene:
         area = scene.record.area_mpx
         cap = proposal_budget(ws, scene.record)
         found = proposer.propose(scene, tiles, profile, max_per_mpx=cap)
@@ -182,6 +226,8 @@ def _build_embeddings(task: Task) -> Built:
         )
     proposals = load_proposals(folder, scene_id)
     encoder = models.encoder(ws, modality, task.inputs["encoder"])
+    card = models.encoder_card(ws, modality, task.inputs["encoder"])
+    check_trained_with(ws, modality, ws.scene(modality, scene_id).instrument, card, "this encoder")
     tiles = load_tiles(ws, modality, scene_id)
     profile = load_profile(ws, modality, scene_id)
     with open_registered(ws, modality, scene_id) as scene:

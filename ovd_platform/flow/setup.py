@@ -54,6 +54,6 @@ def make_workspace(
 
 
 def _absolute(entry: str) -> str:
-    if entry.startswith("/vsi") or "|" in entry:
+    if entry.startswith("/vsi") or "://" in entry or "|" in entry:
         return entry
     return str(Path(entry).absolute())

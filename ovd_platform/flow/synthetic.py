@@ -27,7 +27,7 @@ def _build_library(task: Task) -> Built:
     ws, modality = task.ws, task.modality
     library = build_chip_library(
         training_annotations(ws, modality),
-        lambda scene_id: open_registered(ws, modality, scene_id),
+        lambda scene_id: open_registered(ws, modality, scene_id, as_stored=True),
         training_scenes=load_split(ws, modality).train,
         seed=ws.config.seed,
     )
@@ -72,7 +72,7 @@ def _build_synthetic(task: Task) -> Built:
     per_scene = max(1, math.ceil(2 * count / max(len(labelled), 1)))
     grounds = []
     for scene_id in labelled if chips else []:
-        with open_registered(ws, modality, scene_id) as scene:
+        with open_registered(ws, modality, scene_id, as_stored=True) as scene:
             size = min(_TILE_PX, scene.record.width_px, scene.record.height_px)
             grounds += draw_backgrounds(scene, labels, count=per_scene, size_px=size, seed=ws.config.seed)
     try:

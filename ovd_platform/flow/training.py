@@ -10,7 +10,8 @@ from ovd_platform.flow.document_examples import save_examples
 from ovd_platform.flow.documents import PAIR_DATASET
 from ovd_platform.flow.labels import load_split, make_split, training_annotations
 from ovd_platform.flow.models import NO_MODEL, Starter
-from ovd_platform.flow.scenes import load_profile, open_registered
+from ovd_platform.flow.radiometry import settings_of_models
+from ovd_platform.flow.scenes import instrument_profiles, load_profile, open_registered
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, current_or_none, version_of
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.stores.home import content_hash, write_json
@@ -41,7 +42,13 @@ def _shards_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
     learn = ws.config.learn
     return {
         "scene_manifest": version_of(ws, modality, "scene_manifest"),
-        "config": content_hash(learn.chips_per_scene, learn.chip_px, ws.config.split.model_dump(), ws.config.seed),
+        "config": content_hash(
+            learn.chips_per_scene,
+            learn.chip_px,
+            ws.config.split.model_dump(),
+            ws.config.seed,
+            settings_of_models(ws, modality),
+        ),
     }
 
 
@@ -66,7 +73,7 @@ def _build_shards(task: Task) -> Built:
     )
 
 
-TRAINING_SHARDS = Stage("training_shards", "1", _shards_inputs, _build_shards)
+TRAINING_SHARDS = Stage("training_shards", "2", _shards_inputs, _build_shards)
 
 
 # --- backbone ----------------------------------------------------------------------------------------------------------------
@@ -77,7 +84,9 @@ def _backbone_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
     return {
         "training_shards": version_of(ws, modality, "training_shards"),
         "annotations": version_of(ws, modality, "annotations"),
-        "config": content_hash(learn.backbone_minutes, learn.regions_minutes, learn.init, ws.config.seed),
+        "config": content_hash(
+            learn.backbone_minutes, learn.regions_minutes, learn.init, ws.config.seed, learn.bands, learn.metadata
+        ),
     }
 
 
@@ -91,7 +100,8 @@ def _build_backbone(task: Task) -> Built:
     checkpoints = ws.home.stage(task.modality, "checkpoints") / f"backbone-{content_hash(dict(task.inputs))}"
     facts: dict[str, Any] = {"init": "starter" if starter is not None else "scratch"}
     state = starter
-    if learn.backbone_minutes > 0 or state is None:
+    as_shipped = learn.bands == "native" and not learn.metadata
+    if learn.backbone_minutes > 0 or state is None or not as_shipped:
         shard = ChipShard.load(current(ws, task.modality, "training_shards").folder / "chips.npz")
         trained = train_backbone(
             shard,
@@ -99,6 +109,8 @@ def _build_backbone(task: Task) -> Built:
             steps=None,
             seed=ws.config.seed,
             init_state=state,
+            bands=learn.bands,
+            metadata=learn.metadata,
             checkpoint_dir=checkpoints,
         )
         state, facts = trained.state, {**facts, **numbers_of(trained.card)}
@@ -109,18 +121,31 @@ def _build_backbone(task: Task) -> Built:
         with ExitStack() as stack:
             scenes = opened_scenes(ws, task.modality, sorted({one.scene_id for one in labelled}), stack)
             regions = train_regions(
-                scenes, labelled, state, known=starter, minutes=learn.regions_minutes, steps=None, seed=ws.config.seed
+                scenes,
+                labelled,
+                state,
+                known=starter if as_shipped else None,
+                minutes=learn.regions_minutes,
+                steps=None,
+                seed=ws.config.seed,
             )
         state, facts = (
             regions.state,
             {**facts, **{f"regions_{name}": value for name, value in numbers_of(regions.card).items()}},
         )
-    card = {"recipe": {"init": facts["init"], "inputs": dict(task.inputs)}, "scores": facts, "rendered": ws.config.rendered}
+    reading = {"bands": learn.bands, "metadata": learn.metadata}
+    card = {
+        "recipe": {"init": facts["init"], **reading, "inputs": dict(task.inputs)},
+        "scores": facts,
+        "rendered": ws.config.rendered,
+        "radiometry": settings_of_models(ws, task.modality),
+        "profiles": instrument_profiles(ws, task.modality, load_split(ws, task.modality).train),
+    }
     version = save_model(ws.home.models, f"{task.modality}-backbone", state, card)
     return Built(facts, version=version)
 
 
-BACKBONE = Stage("backbone", "2", _backbone_inputs, _build_backbone)
+BACKBONE = Stage("backbone", "3", _backbone_inputs, _build_backbone)
 
 
 # --- domain CLIP -------------------------------------------------------------------------------------------------------------

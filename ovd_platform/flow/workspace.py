@@ -56,7 +56,7 @@ class Workspace:
         return cls(Home(path), OvdConfig.load(path))
 
     def imagery_files(self) -> list[str]:
-        """Scene files named by the configuration, sorted; entries with ``|`` (band stacks) and ``/vsi`` paths pass as they are."""
+        """Scene files named by the configuration, sorted; entries with ``|`` (band stacks) ``/vsi`` paths and URLs pass as they are."""
         return _expand(self.home.root, self.config.imagery, RASTER_SUFFIXES)
 
     def document_files(self) -> list[Path]:
@@ -100,7 +100,7 @@ class Workspace:
 def _expand(root: Path, entries: Iterable[str], suffixes: frozenset[str]) -> list[str]:
     found: list[str] = []
     for entry in entries:
-        if "|" in entry or entry.startswith("/vsi"):
+        if "|" in entry or "://" in entry or entry.startswith("/vsi"):
             found.append(entry)
             continue
         path = Path(entry) if Path(entry).is_absolute() else root / entry

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovd_platform.errors import DataError, InputError
+from ovd_platform.models.conditioning import metadata_vector
 from ovd_platform.models.stems import BandKey, band_keys
 from ovd_platform.raster.radiometry import InstrumentProfile, normalise
 from ovd_platform.records.window import Window
@@ -46,10 +47,12 @@ class ChipShard:
     Attributes:
         groups: One entry for each combination of bands.
         scene_ids: The scenes they come from.
+        metadata_sm: Acquisition metadata of each scene (`conditioning.metadata_vector`), shape (S, M), float32; None: unknown.
     """
 
     groups: tuple[ChipGroup, ...]
     scene_ids: tuple[str, ...]
+    metadata_sm: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return sum(len(group.scene_n) for group in self.groups)
@@ -57,6 +60,8 @@ class ChipShard:
     def save(self, path: Path) -> None:
         """Write one npz file, atomically."""
         arrays: dict[str, Any] = {"scene_ids": np.array(self.scene_ids)}
+        if self.metadata_sm is not None:
+            arrays["metadata"] = self.metadata_sm
         for index, group in enumerate(self.groups):
             arrays[f"pixels_{index}"], arrays[f"scene_{index}"] = group.pixels_nchw, group.scene_n
             arrays[f"keys_{index}"] = np.array([_key_text(key) for key in group.keys])
@@ -78,7 +83,8 @@ class ChipShard:
                 count = sum(name.startswith("pixels_") for name in stored.files)
                 keys = [tuple(_text_key(str(text)) for text in stored[f"keys_{i}"]) for i in range(count)]
                 groups = tuple(ChipGroup(keys[i], stored[f"pixels_{i}"], stored[f"scene_{i}"]) for i in range(count))
-                return cls(groups, tuple(str(one) for one in stored["scene_ids"]))
+                metadata_sm = stored["metadata"] if "metadata" in stored.files else None
+                return cls(groups, tuple(str(one) for one in stored["scene_ids"]), metadata_sm)
         except (OSError, ValueError, KeyError) as error:
             raise DataError(
                 f"Cannot read chips {path}: expected a shard written by this platform, got {error}. Sample again."
@@ -100,7 +106,8 @@ class ChipShard:
             for part, chosen_n in zip(parts, (~held_n, held_n), strict=True):
                 if chosen_n.any():
                     part.append(ChipGroup(group.keys, group.pixels_nchw[chosen_n], group.scene_n[chosen_n]))
-        return type(self)(tuple(parts[0]), self.scene_ids), type(self)(tuple(parts[1]), self.scene_ids)
+        first, second = (type(self)(tuple(part), self.scene_ids, self.metadata_sm) for part in parts)
+        return first, second
 
 
 def sample_chips(
@@ -138,7 +145,8 @@ def sample_chips(
         raise InputError(
             f"Cannot sample chips from {len(scenes)} scenes: expected valid pixels, found none. Check the nodata values."
         )
-    return ChipShard(groups, tuple(scene.record.scene_id for scene, _ in scenes))
+    metadata_sm = np.array([metadata_vector(scene.record) for scene, _ in scenes], dtype=np.float32)
+    return ChipShard(groups, tuple(scene.record.scene_id for scene, _ in scenes), metadata_sm)
 
 
 def _sample_scene(

@@ -23,6 +23,7 @@ from ovd_platform.learn.proposer_crops import CropSampler, LabelledScene, Progre
 from ovd_platform.learn.proposer_loss import detector_loss, paint_targets
 from ovd_platform.learn.trained import Trained
 from ovd_platform.models.light_detector import LightDetector, LightDetectorConfig, bfloat16_is_fast
+from ovd_platform.models.stems import BandReading
 from ovd_platform.raster.radiometry import InstrumentProfile
 from ovd_platform.raster.scene import Scene
 
@@ -47,6 +48,7 @@ class ProposerRecipe:
         warmup_fraction: Part of the budget in which the learning rate climbs.
         ema_decay: Of the averaged weights that are kept.
         zoom: Smallest and largest magnification of a crop.
+        bands: How other than three bands come in; see `LightDetector`.
         config: Sizes of the network.
     """
 
@@ -57,6 +59,7 @@ class ProposerRecipe:
     warmup_fraction: float = 0.1
     ema_decay: float = 0.998
     zoom: tuple[float, float] = (0.7, 1.4)
+    bands: BandReading = "average"
     config: LightDetectorConfig = field(default_factory=LightDetectorConfig)
 
 
@@ -133,12 +136,14 @@ def train_proposer(
     sampler = CropSampler(regions, recipe.crop_px, recipe.zoom)
     identity = _identity(recipe, labelled, [minutes, steps, seed, scale, *look_scales])
     run = _Run(recipe, counts, seed, init_state, rng, identity)
+    run.fit_adapters([region.pixels_chw for region in regions])
     run.resume(checkpoint_dir)
     run.train(sampler, minutes, steps, checkpoint_dir, progress)
     if checkpoint_dir is not None:
         (checkpoint_dir / _CHECKPOINT).unlink(missing_ok=True)
     card = _card(recipe, labelled, scale, tuple(look_scales) or (scale,), run)
     card |= {"seed": seed, "started_from": "init_state" if init_state else "scratch", "band_counts": list(counts)}
+    card |= {"bands": recipe.bands}
     return Trained(run.averaged_state(), card)
 
 
@@ -168,11 +173,15 @@ class _Run:
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model = LightDetector(recipe.config, band_counts)
+            self.model = LightDetector(recipe.config, band_counts, recipe.bands)
         if init_state is not None:
             own = self.model.state_dict()
+            if recipe.bands != "average":  # Shipped weights hold adapters that started as averages.
+                init_state = {name: tensor for name, tensor in init_state.items() if not name.startswith("adapters.")}
             fitting = {k: v.to(own[k].dtype) for k, v in init_state.items() if k in own and own[k].shape == v.shape}
             self.model.load_state_dict({**own, **fitting})
+            if not any(name.startswith("kernels.") for name in fitting):
+                self.model.inflate()
         self.model.to(memory_format=torch.channels_last)
         self.averaged = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
@@ -181,6 +190,16 @@ class _Run:
         self.optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate)
         self.recipe, self.rng, self.identity = recipe, rng, identity
         self.step, self.seconds, self.loss = 0, 0.0, math.nan
+
+    def fit_adapters(self, regions: Sequence[NDArray[np.float16]]) -> None:
+        """Fit adapters that start by principal components to the pixels of regions (C, H, W)."""
+        if self.recipe.bands != "pca" or self.model.adapters is None:
+            return
+        for count in sorted({len(pixels_chw) for pixels_chw in regions}):
+            planes = [pixels_chw.reshape(count, -1) for pixels_chw in regions if len(pixels_chw) == count]
+            pixels_nc = np.concatenate([plane[:, :: max(1, plane.shape[1] // 5000)] for plane in planes[:20]], axis=1).T
+            self.model.adapters.fit(torch.from_numpy(pixels_nc.astype(np.float32)))
+        self.averaged = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def train(
         self,

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ovd_platform.embed.crops import CONTEXT, crop_squares, iterate_crops
 from ovd_platform.learn.augment import Keys
 from ovd_platform.learn.background import sample_background
+from ovd_platform.models.conditioning import metadata_vector
 from ovd_platform.models.stems import band_keys
 from ovd_platform.raster.radiometry import InstrumentProfile
 from ovd_platform.records.annotation import Annotation
@@ -37,16 +40,23 @@ class RegionGroup:
         crops_nchw: Shape (N, C, 96, 96), float16; the nominal crop is the central 64 px.
         label_n: Index of the class, `BACKGROUND` or `UNNAMED`, shape (N,), int64.
         scene_n: Number of the scene, shape (N,), int64.
+        metadata_nm: Acquisition metadata (`conditioning.metadata_vector`), shape (N, M), float32; None: unknown.
     """
 
     keys: Keys
     crops_nchw: NDArray[np.float16]
     label_n: NDArray[np.int64]
     scene_n: NDArray[np.int64]
+    metadata_nm: NDArray[np.float32] | None = None
 
     def where(self, chosen_n: NDArray[np.bool_]) -> "RegionGroup":
         """The chosen crops."""
-        return RegionGroup(self.keys, self.crops_nchw[chosen_n], self.label_n[chosen_n], self.scene_n[chosen_n])
+        metadata_nm = None if self.metadata_nm is None else self.metadata_nm[chosen_n]
+        return RegionGroup(self.keys, self.crops_nchw[chosen_n], self.label_n[chosen_n], self.scene_n[chosen_n], metadata_nm)
+
+    def metadata(self, rows: NDArray[np.int64] | slice) -> Tensor | None:
+        """Metadata of some crops, shape (B, M), or None."""
+        return None if self.metadata_nm is None else torch.from_numpy(self.metadata_nm[rows])
 
 
 def gather_regions(
@@ -87,7 +97,8 @@ def gather_regions(
             for rows, pixels in iterate_crops(scene, squares, profile, _STORED_PX):
                 crops[rows] = pixels.numpy().astype(np.float16)
             keys = band_keys(scene.record)
-            parts.setdefault(keys, []).append(RegionGroup(keys, crops, labels, np.full(len(boxes), number)))
+            known = np.tile(np.array(metadata_vector(scene.record), dtype=np.float32), (len(boxes), 1))
+            parts.setdefault(keys, []).append(RegionGroup(keys, crops, labels, np.full(len(boxes), number), known))
     return [_joined(keys, groups) for keys, groups in parts.items()], classes
 
 
@@ -108,4 +119,5 @@ def _joined(keys: Keys, groups: list[RegionGroup]) -> RegionGroup:
         np.concatenate([one.crops_nchw for one in groups]),
         np.concatenate([one.label_n for one in groups]),
         np.concatenate([one.scene_n for one in groups]),
+        np.concatenate([one.metadata_nm for one in groups if one.metadata_nm is not None]),
     )

@@ -47,7 +47,9 @@ def region_vectors(model: RegionModel, group: RegionGroup) -> NDArray[np.float32
     for start in range(0, len(group.label_n), 128):
         images = torch.from_numpy(group.crops_nchw[start : start + 128].astype(np.float32))
         with mixed_precision():
-            out.append(model(centre_view(images, model.backbone.size.img_px, SPAN), group.keys).float().numpy())
+            known = group.metadata(slice(start, start + 128))
+            view = centre_view(images, model.backbone.size.img_px, SPAN)
+            out.append(model(view, group.keys, metadata_bm=known).float().numpy())
     return np.concatenate(out)
 
 
@@ -99,7 +101,7 @@ def instance_score(model: RegionModel, held: Sequence[RegionGroup], seed: int, c
         view = relight(warp(images, model.backbone.size.img_px, generator, span=SPAN), generator)
         plain.append(region_vectors(model, few))
         with mixed_precision():
-            turned.append(model(view, few.keys).float().numpy())
+            turned.append(model(view, few.keys, metadata_bm=few.metadata(slice(None))).float().numpy())
     nearest = (np.concatenate(turned) @ np.concatenate(plain).T).argmax(axis=1)
     return {"instance_r@1": float((nearest == np.arange(len(nearest))).mean())}
 

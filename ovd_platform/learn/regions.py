@@ -25,9 +25,10 @@ from ovd_platform.learn.augment import Keys, fewer_bands, relight, warp
 from ovd_platform.learn.region_crops import BACKGROUND, SPAN, RegionGroup, gather_regions
 from ovd_platform.learn.region_scores import BestModel
 from ovd_platform.learn.schedule import Budget, Progress, Trained, cosine_rate, fit
+from ovd_platform.models.conditioning import without_some
 from ovd_platform.models.mae import random_keep
 from ovd_platform.models.precision import mixed_precision
-from ovd_platform.models.vit import RegionModel, ViTConfig, half_state, state_version
+from ovd_platform.models.vit import MultiBandViT, RegionModel, half_state, state_version
 from ovd_platform.raster.radiometry import InstrumentProfile
 from ovd_platform.records.annotation import Annotation
 
@@ -162,8 +163,8 @@ def _loss_of(model: RegionModel, training: Sequence[RegionGroup]) -> Callable[[t
             label_b = own_labels(torch.from_numpy(group.label_n[rows]), own)
             own += len(rows)
             for _ in range(2):
-                view, seen, keep = _view(images, group.keys, model.backbone.size, generator)
-                vectors.append(model(view, seen, keep_bp=keep))
+                view, seen, keep = _view(images, group.keys, model.backbone, generator)
+                vectors.append(model(view, seen, keep_bp=keep, metadata_bm=_known(model.backbone, group, rows, generator)))
                 labels.append(label_b)
         return contrastive_loss(torch.cat(vectors), torch.cat(labels))
 
@@ -264,9 +265,10 @@ def _pooled_views(
         images = torch.from_numpy(group.crops_nchw[rows].astype(np.float32))
         views = []
         for _ in range(_VIEWS):
-            view, seen, _ = _view(images, group.keys, model.backbone.size, generator)
+            view, seen, _ = _view(images, group.keys, model.backbone, generator)
+            known = _known(model.backbone, group, rows, generator)
             with mixed_precision():
-                views.append(model.visual_head.pool(model.backbone(view, seen)[0]))
+                views.append(model.visual_head.pool(model.backbone(view, seen, metadata_bm=known)[0]))
         pooled.append(torch.stack(views, dim=1))
         labels.append(torch.from_numpy(group.label_n[rows]))
         count += len(rows)
@@ -280,10 +282,18 @@ def _random_batches(group: RegionGroup, generator: torch.Generator) -> list[NDAr
     return [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
 
 
-def _view(images: Tensor, keys: Keys, size: ViTConfig, generator: torch.Generator) -> tuple[Tensor, Keys, Tensor]:
+def _known(backbone: MultiBandViT, group: RegionGroup, rows: NDArray[np.int64], generator: torch.Generator) -> Tensor | None:
+    """Metadata of crops, some of them said to be unknown; None for a backbone that does not ask for them."""
+    known_bm = group.metadata(rows) if backbone.film is not None else None
+    return None if known_bm is None else without_some(known_bm, generator)
+
+
+def _view(images: Tensor, keys: Keys, backbone: MultiBandViT, generator: torch.Generator) -> tuple[Tensor, Keys, Tensor]:
     """A random view, what its bands are, and the patches a training step looks at."""
-    view = relight(warp(images, size.img_px, generator, span=SPAN), generator)
-    view, seen = fewer_bands(view, keys, generator)
+    size = backbone.size
+    view, seen = relight(warp(images, size.img_px, generator, span=SPAN), generator), keys
+    if backbone.adapters is None:  # An adapter is for the bands it was made for.
+        view, seen = fewer_bands(view, keys, generator)
     keep = random_keep(len(view), (size.img_px // size.patch_px) ** 2, _KEEP_FRACTION, generator)
     return view, seen, keep
 

@@ -39,6 +39,12 @@ def metadata_vector(record: SceneRecord) -> tuple[float, ...]:
     return tuple(flat)
 
 
+def without_some(metadata_bm: Tensor, generator: torch.Generator, share: float = 0.25) -> Tensor:
+    """Metadata of which some rows say "unknown", new tensor: a model trained so knows what to do without any."""
+    kept_b = torch.rand(len(metadata_bm), generator=generator) >= share
+    return metadata_bm * kept_b[:, None]
+
+
 def _time(acquired: datetime | None) -> tuple[float | None, float | None, float | None, float | None]:
     if acquired is None:
         return (None, None, None, None)

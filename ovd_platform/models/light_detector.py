@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ovd_platform.errors import InputError
-from ovd_platform.models.stems import SensorAdapter
+from ovd_platform.models.stems import BandAdapters, BandKernels, BandReading
 
 STRIDE_PX = 4
 """Working-scale pixels per cell of the output grid."""
@@ -94,44 +94,26 @@ class _ResidualBlock(nn.Module):
         return functional.relu(self.second(hidden) + self.shortcut(x_bchw))
 
 
-class BandAdapters(nn.Module):
-    """One linear map C -> 3 per known band count; an unknown count is averaged into all three.
-
-    Fresh adapters average as well, but for three bands, which start as they are.
-
-    Args:
-        band_counts: Counts that get trainable weights.
-    """
-
-    def __init__(self, band_counts: tuple[int, ...]) -> None:
-        super().__init__()
-        self.maps = nn.ModuleDict(
-            {str(count): SensorAdapter(count, init="first3" if count == 3 else "average") for count in sorted(set(band_counts))}
-        )
-
-    def forward(self, x_bchw: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, 3, H, W)."""
-        key = str(x_bchw.shape[1])
-        if key in self.maps:
-            mapped: Tensor = self.maps[key](x_bchw)
-            return mapped
-        return x_bchw.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-
-
 class LightDetector(nn.Module):
     """Class-agnostic centre-point detector for chips of any band count.
 
     Args:
         config: Sizes.
-        band_counts: Band counts that get an input adapter of their own.
+        band_counts: Band counts that get input weights of their own.
+        bands: How bands come in: ``native`` by a first convolution for each count, else by adapters to three that start so.
     """
 
-    def __init__(self, config: LightDetectorConfig | None = None, band_counts: tuple[int, ...] = (1, 3, 4)) -> None:
+    def __init__(
+        self,
+        config: LightDetectorConfig | None = None,
+        band_counts: tuple[int, ...] = (1, 3, 4),
+        bands: BandReading = "average",
+    ) -> None:
         super().__init__()
         self.config = config or LightDetectorConfig()
         w4, w8, w16, w32 = self.config.widths
         neck = self.config.neck
-        self.adapters = BandAdapters(band_counts)
+        self.adapters = None if bands == "native" else BandAdapters(band_counts, bands)
         self.stem = nn.Sequential(_ConvNorm(3, 24, 3, 2), nn.ReLU(), _ConvNorm(24, w4, 3, 2), nn.ReLU())
         strides = (1, 2, 2, 2)
         sources = (w4, w4, w8, w16)
@@ -144,6 +126,19 @@ class LightDetector(nn.Module):
         self.head = nn.Sequential(_ConvNorm(neck, neck), nn.ReLU())
         self.out = nn.Conv2d(neck, 6, 3, padding=1)
         self._init_weights()
+        self.kernels = BandKernels(self._entry()[0], band_counts) if bands == "native" else None
+
+    def _entry(self) -> tuple[nn.Conv2d, nn.Module]:
+        """First convolution and what normalises it."""
+        first = self.stem[0]
+        assert isinstance(first, _ConvNorm)
+        assert isinstance(first[0], nn.Conv2d)
+        return first[0], first[1]
+
+    def inflate(self) -> None:
+        """Start the native first convolutions again from that of three bands, whose weights were loaded meanwhile."""
+        if self.kernels is not None:
+            self.kernels.inflate(self._entry()[0])
 
     def _init_weights(self) -> None:
         for module in self.modules():
@@ -156,6 +151,12 @@ class LightDetector(nn.Module):
 
     def fused(self) -> Self:
         """Fold normalisation layers into their convolutions, in place; for inference only, after `eval()`."""
+        norm = self._entry()[1]
+        if self.kernels is not None and isinstance(norm, nn.BatchNorm2d) and norm.running_var is not None:
+            with torch.no_grad():
+                gain_o = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+                for kernel in self.kernels.kernels.values():
+                    kernel.mul_(gain_o[:, None, None, None])
         for module in self.modules():
             if isinstance(module, _ConvNorm) and isinstance(module[0], nn.Conv2d) and isinstance(module[1], nn.BatchNorm2d):
                 module[0] = fuse_conv_bn_eval(module[0], module[1])
@@ -176,7 +177,12 @@ class LightDetector(nn.Module):
                 f"Cannot run the light detector on {tuple(x_bchw.shape)}: expected height and width in multiples of {PAD_PX}. "
                 "Pad the chip with zeros."
             )
-        feature = self.stem((self.adapters(x_bchw) - 0.35) * 4.0)
+        if self.adapters is not None:
+            feature = self.stem((self.adapters(x_bchw) - 0.35) * 4.0)
+        else:
+            assert self.kernels is not None
+            convolution, norm = self._entry()
+            feature = self.stem[1:](norm(self.kernels((x_bchw - 0.35) * 4.0, convolution)))
         levels = []
         for stage, lateral in zip(self.stages, self.laterals, strict=True):
             feature = stage(feature)

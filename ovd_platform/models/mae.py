@@ -76,16 +76,19 @@ class MaskedAutoencoder(nn.Module):
         self.decoder_code = BandCode(decoder_dim)
         self.decoder_band = nn.Linear(decoder_dim, pixels)
 
-    def forward(self, images_bchw: Tensor, keys: Sequence[BandKey], keep_bp: Tensor) -> MaskedOutput:
+    def forward(
+        self, images_bchw: Tensor, keys: Sequence[BandKey], keep_bp: Tensor, metadata_bm: Tensor | None = None
+    ) -> MaskedOutput:
         """Reconstruct what is hidden.
 
         Args:
             images_bchw: Normalised planes, shape (B, C, H, W), float32.
             keys: What each band is.
             keep_bp: Visible patches, shape (B, P'), int64.
+            metadata_bm: Acquisition metadata, shape (B, M) or (1, M), or None.
         """
         patch_px = self.backbone.size.patch_px
-        tokens_bpd, _ = self.backbone(images_bchw, keys, keep_bp=keep_bp)
+        tokens_bpd, _ = self.backbone(images_bchw, keys, keep_bp=keep_bp, metadata_bm=metadata_bm)
         rows, cols = (side // patch_px for side in images_bchw.shape[2:])
         visible = self.decoder_in(tokens_bpd)
         filled = self.decoder_hidden.to(visible.dtype).expand(len(images_bchw), rows * cols, -1)

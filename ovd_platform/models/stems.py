@@ -1,7 +1,7 @@
 """From any number of bands to tokens: which band a plane is, and how planes become patch tokens.
 
-Belongs here: `band_keys`, `SensorAdapter` (1x1 convolution), `WavelengthPatchEmbed` (native, any band count). Does not belong
-here: normalisation of source values (raster.radiometry) and everything behind the tokens (vit).
+Belongs here: `band_keys`, `SensorAdapter` (1x1 convolution) and `BandAdapters` (one a band count), `BandKernels` (native first
+convolutions by weight inflation), `WavelengthPatchEmbed` (native, any band count). Does not belong here: normalisation of source values (raster.radiometry) and everything behind the tokens (vit).
 """
 
 import math
@@ -22,6 +22,8 @@ BandKey = float | str | None
 POLARISATIONS: tuple[str, ...] = ("vv", "vh", "hv", "hh")
 RGB_KEYS: tuple[BandKey, ...] = (0.65, 0.56, 0.48)
 AdapterInit = Literal["average", "first3", "pca"]
+BandReading = Literal["native", "average", "first3", "pca"]
+"""How a network takes other than three bands: by weights of its own for each band, or by a `SensorAdapter` that starts so."""
 
 # Planes arrive in [0, 1.25]; these centre them for every instrument alike, so that no statistics hide in the weights.
 _CENTRE, _SPREAD = 0.4, 0.25
@@ -96,6 +98,91 @@ class SensorAdapter(nn.Module):
         """Map (B, C, H, W) to (B, out, H, W)."""
         adapted: Tensor = self.projection(images_bchw)
         return adapted
+
+
+class BandAdapters(nn.Module):
+    """One linear map C -> 3 per known band count; an unknown count is averaged into all three.
+
+    Args:
+        band_counts: Counts that get trainable weights; three bands start as they are.
+        init: How the adapters of other counts start; see `SensorAdapter`.
+    """
+
+    def __init__(self, band_counts: Sequence[int], init: AdapterInit = "average") -> None:
+        super().__init__()
+        self.init = init
+        self.maps = nn.ModuleDict(
+            {str(count): SensorAdapter(count, init="first3" if count == 3 else init) for count in sorted(set(band_counts))}
+        )
+
+    def fit(self, pixels_nc: Tensor) -> bool:
+        """Fit the adapter of C bands by principal components if adapters start so; returns whether it was.
+
+        Args:
+            pixels_nc: Normalised pixels, shape (N, C), float32.
+        """
+        key = str(pixels_nc.shape[1])
+        if self.init != "pca" or key == "3" or key not in self.maps:
+            return False
+        adapter = self.maps[key]
+        assert isinstance(adapter, SensorAdapter)
+        adapter.fit_pca(pixels_nc)
+        return True
+
+    def forward(self, x_bchw: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, 3, H, W)."""
+        key = str(x_bchw.shape[1])
+        if key in self.maps:
+            mapped: Tensor = self.maps[key](x_bchw)
+            return mapped
+        return x_bchw.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+
+
+def inflated_kernel(kernel_o3hw: Tensor, bands: int) -> Tensor:
+    """A three-band convolution kernel spread over C bands: the mean over the three, times 3 / C.
+
+    An image whose bands are all alike gets the answer it would get as grey in three bands.
+
+    Args:
+        kernel_o3hw: Weights over three bands, shape (O, 3, h, w).
+        bands: C; for three the kernel stays as it is.
+
+    Returns:
+        New tensor, shape (O, C, h, w).
+    """
+    if bands == kernel_o3hw.shape[1]:
+        return kernel_o3hw.detach().clone()
+    return kernel_o3hw.detach().sum(1, keepdim=True).repeat(1, bands, 1, 1) / bands
+
+
+class BandKernels(nn.Module):
+    """First-convolution weights for every known band count but three, which keeps the network's own.
+
+    Args:
+        base: The network's first convolution, three bands in.
+        band_counts: Counts that get weights of their own, inflated from ``base``.
+    """
+
+    def __init__(self, base: nn.Conv2d, band_counts: Sequence[int]) -> None:
+        super().__init__()
+        self.kernels = nn.ParameterDict(
+            {str(count): nn.Parameter(inflated_kernel(base.weight, count)) for count in sorted(set(band_counts) - {3})}
+        )
+
+    def inflate(self, base: nn.Conv2d) -> None:
+        """Start again from a convolution whose weights were loaded meanwhile."""
+        with torch.no_grad():
+            for count, kernel in self.kernels.items():
+                kernel.copy_(inflated_kernel(base.weight, int(count)))
+
+    def forward(self, x_bchw: Tensor, base: nn.Conv2d) -> Tensor:
+        """The first convolution of (B, C, H, W) with the stride, padding and bias of ``base``; an unknown count is inflated."""
+        count = x_bchw.shape[1]
+        if count == 3:
+            answer: Tensor = base(x_bchw)
+            return answer
+        kernel = self.kernels[str(count)] if str(count) in self.kernels else inflated_kernel(base.weight, count)
+        return F.conv2d(x_bchw, kernel, base.bias, base.stride, base.padding)  # type: ignore[arg-type]
 
 
 class BandCode(nn.Module):

@@ -7,15 +7,15 @@ belong here: masking (mae), text (clip), training (learn).
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ovd_platform.errors import DataError
-from ovd_platform.models.conditioning import MetadataFiLM
-from ovd_platform.models.stems import RGB_KEYS, AdapterInit, BandKey, SensorAdapter, WavelengthPatchEmbed
+from ovd_platform.models.conditioning import METADATA_FIELDS, MetadataFiLM
+from ovd_platform.models.stems import RGB_KEYS, BandAdapters, BandKey, BandReading, WavelengthPatchEmbed
 
 State = dict[str, Tensor]
 
@@ -60,39 +60,39 @@ class MultiBandViT(nn.Module):
         self,
         config: ViTConfig | None = None,
         *,
-        stem: Literal["wavelength", "adapter"] = "wavelength",
-        adapter_bands: int = 3,
-        adapter_init: AdapterInit = "average",
+        bands: BandReading = "native",
+        band_counts: Sequence[int] = (),
         metadata: bool = False,
     ) -> None:
         """Make the backbone.
 
         Args:
             config: Its size.
-            stem: ``wavelength`` takes any band count natively; ``adapter`` puts a `SensorAdapter` of ``adapter_bands`` in front
-                and feeds its three planes to the same stem as red, green, blue, so both start from the same weights.
-            adapter_bands: Bands of the instrument, for ``stem="adapter"``.
-            adapter_init: How the adapter starts.
+            bands: ``native`` takes any bands by their wavelengths; else a `SensorAdapter` a band count, which starts so, makes
+                three planes that the same stem takes as red, green, blue: all readings start from the same weights.
+            band_counts: Band counts that get an adapter of their own.
             metadata: Condition tokens on acquisition metadata (`MetadataFiLM`).
         """
         super().__init__()
         config = config or ViTConfig()
         self.register_buffer("config_numbers", torch.tensor(list(asdict(config).values()), dtype=torch.int64))
         self.size = config
-        self.adapter = SensorAdapter(adapter_bands, 3, adapter_init) if stem == "adapter" else None
+        self.adapters = None if bands == "native" else BandAdapters(band_counts, bands)
         self.stem = WavelengthPatchEmbed(config.patch_px, config.dim)
         self.film = MetadataFiLM(config.dim) if metadata else None
         self.blocks = transformer(config.dim, config.depth, config.heads)
         self.norm = nn.LayerNorm(config.dim)
 
     def embed(self, images_bchw: Tensor, keys: Sequence[BandKey], metadata_bm: Tensor | None = None) -> Tensor:
-        """Patch tokens with positions, before the blocks, shape (B, P, D)."""
-        if self.adapter is not None:
-            images_bchw, keys = self.adapter(images_bchw), RGB_KEYS
+        """Patch tokens with positions, before the blocks, shape (B, P, D); metadata that are None count as unknown."""
+        if self.adapters is not None:
+            images_bchw, keys = self.adapters(images_bchw), RGB_KEYS
         tokens_bpd: Tensor = self.stem(images_bchw, keys)
         rows, cols = (side // self.size.patch_px for side in images_bchw.shape[2:])
         tokens_bpd = tokens_bpd + sincos_positions(rows, cols, self.size.dim).to(tokens_bpd)
-        if self.film is not None and metadata_bm is not None:
+        if self.film is not None:
+            if metadata_bm is None:
+                metadata_bm = tokens_bpd.new_zeros((1, 2 * len(METADATA_FIELDS)))
             tokens_bpd = self.film(tokens_bpd, metadata_bm)
         return tokens_bpd
 
@@ -111,7 +111,7 @@ class MultiBandViT(nn.Module):
             images_bchw: Normalised planes in about [0, 1], shape (B, C, H, W), float32.
             keys: What each band is.
             keep_bp: Indices of the patches to look at, shape (B, P'), int64; all when None.
-            metadata_bm: Metadata numbers, shape (B, M).
+            metadata_bm: Metadata numbers (`conditioning.metadata_vector`), shape (B, M) or (1, M); None: unknown.
             branch: Also return the (un-normalised) tokens in front of this block, where another branch starts.
 
         Returns:
@@ -189,9 +189,16 @@ class RegionModel(nn.Module):
         self.backbone = backbone
         self.visual_head = PoolHead(backbone.size.dim)
 
-    def forward(self, images_bchw: Tensor, keys: Sequence[BandKey], *, keep_bp: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        images_bchw: Tensor,
+        keys: Sequence[BandKey],
+        *,
+        keep_bp: Tensor | None = None,
+        metadata_bm: Tensor | None = None,
+    ) -> Tensor:
         """Unit visual vectors, shape (B, D)."""
-        tokens_bpd, _ = self.backbone(images_bchw, keys, keep_bp=keep_bp)
+        tokens_bpd, _ = self.backbone(images_bchw, keys, keep_bp=keep_bp, metadata_bm=metadata_bm)
         vectors_bd: Tensor = self.visual_head(tokens_bpd)
         return vectors_bd
 
@@ -209,12 +216,22 @@ class RegionModel(nn.Module):
         return model
 
 
-def build_backbone(state: Mapping[str, Tensor], prefix: str = "backbone.") -> MultiBandViT:
-    """Rebuild a backbone from a state; its size and stem are read from the state itself.
+def build_backbone(
+    state: Mapping[str, Tensor],
+    prefix: str = "backbone.",
+    *,
+    bands: BandReading = "native",
+    band_counts: Sequence[int] = (),
+    metadata: bool = False,
+) -> MultiBandViT:
+    """Rebuild a backbone from a state; its size and how it reads bands and metadata are in the state itself.
 
     Args:
         state: Tensors by name; half precision is raised to float32.
         prefix: In front of the backbone's names.
+        bands: Reading to give a backbone that has only the native one so far; its new weights start fresh.
+        band_counts: For that.
+        metadata: Give it conditioning on metadata, likewise (it starts as the identity).
 
     Raises:
         DataError: If the state holds no backbone.
@@ -223,14 +240,15 @@ def build_backbone(state: Mapping[str, Tensor], prefix: str = "backbone.") -> Mu
     if "config_numbers" not in part:
         raise DataError(f"Cannot load a backbone: expected {prefix}config_numbers in the state, got {sorted(state)[:4]}...")
     config = ViTConfig(*(int(number) for number in part["config_numbers"]))
-    adapter = part.get("adapter.projection.weight")
+    known = {int(name.split(".")[2]) for name in part if name.startswith("adapters.maps.")}
     backbone = MultiBandViT(
         config,
-        stem="wavelength" if adapter is None else "adapter",
-        adapter_bands=3 if adapter is None else adapter.shape[1],
-        metadata=any(name.startswith("film.") for name in part),
+        bands="average" if known and bands == "native" else bands,
+        band_counts=sorted(known | set(band_counts)),
+        metadata=metadata or any(name.startswith("film.") for name in part),
     )
-    backbone.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in part.items()})
+    loaded = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in part.items()}
+    backbone.load_state_dict({**backbone.state_dict(), **loaded} if bands != "native" or metadata else loaded)
     return backbone
 
 

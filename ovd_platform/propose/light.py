@@ -71,7 +71,9 @@ class LightProposer:
         self._card = dict(card)
         self._scales = tuple(scales) if scales else None
         self._version = version
-        model = LightDetector(LightDetectorConfig.from_dict(card["config"]), tuple(card["band_counts"]))
+        model = LightDetector(
+            LightDetectorConfig.from_dict(card["config"]), tuple(card["band_counts"]), card.get("bands", "average")
+        )
         model.load_state_dict({k: v.float() if v.dtype.is_floating_point else v for k, v in state.items()})
         self._reduced = bfloat16_is_fast()
         self._model = model.eval().fused().to(memory_format=torch.channels_last)

@@ -33,6 +33,7 @@ class BlockFile:
         self._striped = not dataset.profile.get("tiled", False)
         self._by_pixel = dataset.count > 1 and dataset.interleaving is not None and dataset.interleaving.name == "pixel"
         samples = dataset.count if self._by_pixel else 1
+        self._stored = bytearray()
         self._scratch = np.empty(self._height_px * self._width_px * samples * self._dtype.itemsize, dtype=np.uint8)
 
     @classmethod
@@ -85,7 +86,7 @@ class BlockFile:
             missing = self._dataset.nodata
             return np.broadcast_to(np.asarray(0 if missing is None else missing).astype(self._dtype), shape)
         size = rows * self._width_px * samples * self._dtype.itemsize
-        stored = os.pread(self._file, place[1], place[0])
+        stored = self._read(*place)
         try:
             decoded = self._decoded(stored, size)
             block_hwc: NDArray[Any] = decoded[:size].view(self._dtype).reshape(shape)
@@ -100,7 +101,14 @@ class BlockFile:
             imagecodecs.delta_decode(block_hwc, axis=1, out=block_hwc)
         return block_hwc
 
-    def _decoded(self, stored: bytes, size: int) -> NDArray[np.uint8]:
+    def _read(self, offset: int, size: int) -> memoryview:
+        """Stored bytes; hold until the next are asked for."""
+        if len(self._stored) < size:
+            self._stored = bytearray(size + size // 4)
+        part = memoryview(self._stored)[:size]
+        return part[: os.preadv(self._file, [part], offset)]
+
+    def _decoded(self, stored: memoryview, size: int) -> NDArray[np.uint8]:
         import imagecodecs
 
         if self._codec == "NONE":

@@ -1,6 +1,7 @@
 """Making a chip from the part of a window that exists. Belongs here: padding, band choice and validity, for all readers."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,7 @@ def values_valid(pixels_chw: NDArray[Any], nodata_c: Sequence[float | None]) -> 
     return valid_hw
 
 
+@lru_cache(maxsize=64)
 def every_pixel_valid(height_px: int, width_px: int) -> NDArray[np.bool_]:
     """A mask without memory of its own for pixels none of which can be missing; not to be written to."""
     return np.broadcast_to(np.True_, (height_px, width_px))

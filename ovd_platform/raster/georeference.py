@@ -1,6 +1,6 @@
 """Which georeference a raster has, as plain records. Belongs here: transforms, GCPs, RPCs and RPC side files of one open dataset.
 
-Does not belong here: using them (geometry). The choice: RPC before the corner coordinates of a NITF (whole arc seconds), else affine,
+Geolocation arrays count as ground control points. Does not belong here: using them (geometry). The choice: RPC before the corner coordinates of a NITF (whole arc seconds), else affine,
 else ground control points, else RPC, else none.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from ovd_platform.errors import InputError
 from ovd_platform.geometry import control_points, rational
 from ovd_platform.geometry.affine import Transform, fit_affine
+from ovd_platform.raster.geolocation import geolocation_points
 from ovd_platform.raster.identity import is_local
 from ovd_platform.records.ground_control import GroundControl, RationalModel
 from ovd_platform.records.scene import Georeference
@@ -116,6 +117,8 @@ def _rounding_m(dataset: Any) -> float | None:
 def _control_of(dataset: Any, height_m: float | None) -> GroundControl | None:
     gcps, crs = dataset.gcps
     points = tuple((float(point.col), float(point.row), float(point.x), float(point.y)) for point in gcps)
+    if not points and (arrays := geolocation_points(dataset)) is not None:
+        points, crs = arrays
     model = _rational_of(dataset)
     if not points and model is None:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ovd_platform.errors import InputError, UnreadableRasterError
+from ovd_platform.errors import InputError, UnreachableRasterError, UnreadableRasterError
 
 HashMode = Literal["sha256", "sampled"]
 
@@ -33,6 +33,17 @@ def member_paths(uri: str) -> list[str]:
 def is_local(path: str) -> bool:
     """Whether a path is an ordinary file-system path (not /vsi and not a URL)."""
     return not path.startswith("/vsi") and "://" not in path
+
+
+_STORES = {"http": "/vsicurl/http://", "https": "/vsicurl/https://", "s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
+
+_ROOTS = ("/vsicurl/", "/vsis3/", "/vsigs/", "/vsiaz/")
+
+
+def gdal_path(path: str) -> str:
+    """A path as GDAL opens it: URLs of web servers and object stores become /vsi paths, everything else stays."""
+    scheme, separator, rest = path.partition("://")
+    return f"{_STORES[scheme]}{rest}" if separator and scheme in _STORES else path
 
 
 def _stem(uri: str) -> str:
@@ -101,7 +112,8 @@ def _hash_remote(path: str, digest: "hashlib._Hash") -> None:
     from rasterio.windows import Window as RasterioWindow
 
     try:
-        with rasterio.open(path) as dataset:
+        # What a store said before, a missing file too, must not be remembered: versions are made to notice change.
+        with rasterio.Env(CPL_VSIL_CURL_NON_CACHED=":".join(_ROOTS)), rasterio.open(gdal_path(path)) as dataset:
             described = [dataset.width, dataset.height, list(dataset.dtypes), dataset.tags()]
             digest.update(json.dumps(described, sort_keys=True).encode())
             for index in range(_SAMPLES):
@@ -110,7 +122,13 @@ def _hash_remote(path: str, digest: "hashlib._Hash") -> None:
                 window = RasterioWindow(col, row, min(64, dataset.width - col), min(64, dataset.height - row))
                 digest.update(dataset.read(window=window).tobytes())
     except RasterioError as error:
-        raise UnreadableRasterError(f"Cannot hash {path}: expected a readable raster, got {error}.") from error
+        kind = UnreachableRasterError if is_unreachable(str(error)) else UnreadableRasterError
+        raise kind(f"Cannot hash {path}: expected a readable raster, got {error}. Check address and permission.") from error
+
+
+def is_unreachable(reason: str) -> bool:
+    """Whether GDAL's words say that a server or store, not the file, is at fault."""
+    return any(mark in reason for mark in ("HTTP response code", "CURL error", "credentials", "AWS_", "AccessDenied", "NoSuch"))
 
 
 def scene_version(uri: str, mode: HashMode = "sha256", generation: int = 0) -> str:

@@ -32,19 +32,6 @@ def _count_all(band_hw, offset, lanes_k):  # type: ignore[no-untyped-def]  # num
 
 
 @njit(cache=True)
-def _count_words(words_hw, flip, lanes_k):  # type: ignore[no-untyped-def]  # numba compiles it
-    low = np.uint64(0xFFFF)
-    for row in range(words_hw.shape[0]):
-        line = words_hw[row]
-        for col in range(line.shape[0]):
-            word = line[col] ^ flip
-            lanes_k[0, word & low] += np.uint32(1)
-            lanes_k[1, (word >> np.uint64(16)) & low] += np.uint32(1)
-            lanes_k[2, (word >> np.uint64(32)) & low] += np.uint32(1)
-            lanes_k[3, word >> np.uint64(48)] += np.uint32(1)
-
-
-@njit(cache=True)
 def _count_valid(band_hw, valid_hw, offset, lanes_k):  # type: ignore[no-untyped-def]  # numba compiles it
     height, width = band_hw.shape
     for row in range(height):
@@ -55,39 +42,62 @@ def _count_valid(band_hw, valid_hw, offset, lanes_k):  # type: ignore[no-untyped
 
 @njit(cache=True)
 def _fold(lanes_k, counts, low, high):  # type: ignore[no-untyped-def]  # numba compiles it
+    first, second, third, fourth = lanes_k[0], lanes_k[1], lanes_k[2], lanes_k[3]
     for key in range(low, high + 1):
-        counts[key] += np.int64(lanes_k[0, key]) + lanes_k[1, key] + lanes_k[2, key] + lanes_k[3, key]
-        for lane in range(4):
-            lanes_k[lane, key] = 0
+        counts[key] += np.int64(first[key]) + np.int64(second[key]) + np.int64(third[key]) + np.int64(fourth[key])
+    for lane in range(4):
+        lanes_k[lane, low : high + 1] = 0
 
 
-def count_values(
-    band_hw: NDArray[Any], valid_hw: NDArray[np.bool_] | None, counts: NDArray[np.int64], offset: int = 0
-) -> tuple[int, int]:
+@njit(cache=True)
+def _count_words(words_hw, flip, lanes_k, counts):  # type: ignore[no-untyped-def]  # numba compiles it
+    low = np.uint64(0xFFFF)
+    seen = np.uint64(0)
+    one = np.uint32(1)
+    first, second, third, fourth = lanes_k[0], lanes_k[1], lanes_k[2], lanes_k[3]
+    for row in range(words_hw.shape[0]):
+        line = words_hw[row]
+        for col in range(line.shape[0]):
+            word = line[col] ^ flip
+            seen |= word
+            first[word & low] += one
+            second[(word >> np.uint64(16)) & low] += one
+            third[(word >> np.uint64(32)) & low] += one
+            fourth[word >> np.uint64(48)] += one
+    seen |= seen >> np.uint64(32)
+    seen = (seen | seen >> np.uint64(16)) & low
+    above = 1
+    while np.uint64(above) <= seen:
+        above *= 2
+    _fold(lanes_k, counts, 0, above - 1)
+
+
+def count_values(band_hw: NDArray[Any], valid_hw: NDArray[np.bool_] | None, counts: NDArray[np.int64], offset: int = 0) -> None:
     """Add an integer band's values to its histogram, one bin a value.
+
+    One increment a pixel is what a processor stores in one cycle, so nothing else is done per pixel: which bins were touched comes
+    from the bits seen, not from a minimum and a maximum.
 
     Args:
         band_hw: Integers of up to 16 bits, shape (H, W), not empty; may be a view.
         valid_hw: Shape (H, W), bool; None where every pixel counts.
         counts: Shape (65536,), int64; changed in place.
         offset: Bin of the value 0 (32768 for signed values).
-
-    Returns:
-        Smallest and largest value of the band, valid or not.
     """
-    low, high = int(band_hw.min()), int(band_hw.max())
-    if valid_hw is not None:
-        _count_valid(band_hw, valid_hw, offset, _LANES)
-    elif band_hw.itemsize == 2 and band_hw.strides[1] == 2 and band_hw.shape[1] >= 4:
+    if valid_hw is None and band_hw.itemsize == 2 and band_hw.strides[1] == 2 and band_hw.shape[1] >= 4:
         # Four values a load; flipping the sign bits turns signed values into their bins.
         whole = band_hw.shape[1] // 4 * 4
         flip = np.uint64(0x8000800080008000 if offset else 0)
-        _count_words(band_hw[:, :whole].view(np.uint64), flip, _LANES)
-        _count_all(band_hw[:, whole:], offset, _LANES)
-    else:
+        _count_words(band_hw[:, :whole].view(np.uint64), flip, _LANES, counts)
+        if whole < band_hw.shape[1]:
+            count_values(np.ascontiguousarray(band_hw[:, whole:]).reshape(-1, 1), None, counts, offset)
+        return
+    low, high = int(band_hw.min()), int(band_hw.max())
+    if valid_hw is None:
         _count_all(band_hw, offset, _LANES)
+    else:
+        _count_valid(band_hw, valid_hw, offset, _LANES)
     _fold(_LANES, counts, low + offset, high + offset)
-    return low, high
 
 
 @njit(cache=True, error_model="numpy")

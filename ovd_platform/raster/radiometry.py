@@ -6,7 +6,7 @@ model trained with it; values are never stretched per chip.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,9 @@ class InstrumentProfile:
         high_c: Value that maps to 1, per band; decibels if ``log``.
         log: Take 20 log10 of the magnitude first (SAR, also complex).
         source: Where it comes from: scene ids, or the model version it belongs to.
+        curve: What follows the linear map: nothing, ``log1p`` (log10(1 + 9 v)) or ``gamma``; each keeps 0 and 1 and is monotone.
+        gamma: The power of ``gamma``.
+        tile_clip: Share of a chip's valid values cut off at either end first; see `presented.RadiometrySettings`.
     """
 
     instrument: str
@@ -53,8 +56,16 @@ class InstrumentProfile:
     high_c: tuple[float, ...]
     log: bool = False
     source: str = ""
+    curve: Literal["linear", "log1p", "gamma"] = "linear"
+    gamma: float = 0.5
+    tile_clip: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.curve not in ("linear", "log1p", "gamma") or not self.gamma > 0 or not 0 <= self.tile_clip < 0.5:
+            raise InputError(
+                f"Cannot make a profile of {self.instrument}: expected curve linear, log1p or gamma, gamma above 0 and tile_clip in "
+                f"[0, 0.5), got {self.curve!r}, {self.gamma} and {self.tile_clip}."
+            )
         paired = len(self.low_c) == len(self.high_c)
         if not paired or not all(low < high for low, high in zip(self.low_c, self.high_c, strict=True)):
             raise InputError(
@@ -72,8 +83,11 @@ class InstrumentProfile:
 
 
 def uses_log(record: SceneRecord) -> bool:
-    """Whether a scene is normalised in decibels: SAR of any depth but 8 bit, which somebody already stretched for display."""
-    return record.modality == "sar" and record.dtype != "uint8"
+    """Whether a scene is normalised in decibels: SAR of any depth but 8 bit, which somebody already stretched for display.
+
+    Planes that were computed (`presented`) are taken as they are.
+    """
+    return record.modality == "sar" and record.dtype != "uint8" and not any(band.unit for band in record.bands)
 
 
 def merge_histograms(scenes: Sequence[Sequence[BandHistogram]]) -> list[BandHistogram]:
@@ -158,11 +172,27 @@ def normalise(
     values_chw = magnitude_db(pixels_chw) if profile.log else pixels_chw
     low_c = np.asarray(profile.low_c, dtype=np.float64)
     scale_c = 1.0 / (np.asarray(profile.high_c, dtype=np.float64) - low_c)
+    if profile.tile_clip:
+        values_chw = _clipped(values_chw, valid_hw, profile.tile_clip)
     out_chw = np.empty(pixels_chw.shape, dtype=np.float32)
     normalise_bands(values_chw, low_c.astype(np.float32), scale_c.astype(np.float32), upper_clip, out_chw)
+    if profile.curve == "gamma":
+        np.power(out_chw, np.float32(profile.gamma), out=out_chw)
+    elif profile.curve == "log1p":
+        np.log1p(9.0 * out_chw, out=out_chw)
+        out_chw /= np.float32(np.log(10.0))
     if not is_every_pixel_valid(valid_hw) and not valid_hw.all():
         out_chw[:, ~valid_hw] = 0.0
     return out_chw
+
+
+def _clipped(values_chw: NDArray[Any], valid_hw: NDArray[np.bool_], share: float) -> NDArray[np.float32]:
+    """Values of a chip without the extremes of its valid pixels, band by band; a new array."""
+    clipped_chw = values_chw.astype(np.float32)
+    for band_hw in clipped_chw if valid_hw.any() else ():
+        low, high = np.quantile(band_hw[valid_hw], [share, 1.0 - share])
+        np.clip(band_hw, low, high, out=band_hw)
+    return clipped_chw
 
 
 def band_wavelengths(record: SceneRecord) -> list[float | None]:

@@ -1,4 +1,4 @@
-"""Everything GDAL reads, as scenes: GeoTIFF, COG, JPEG 2000, NITF, PNG, JPEG; one file or a stack of band files.
+"""Everything GDAL reads, from disk, web servers and object stores, as scenes: GeoTIFF, COG, JPEG 2000, NITF, PNG, JPEG; one file or a stack of band files.
 
 Belongs here: windowed reading through rasterio with masks, alpha, colour maps. Interpretation of metadata is `metadata`'s.
 """
@@ -18,12 +18,19 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from ovd_platform.errors import DamagedRasterError, HostileRasterError, NotARasterError, OvdError, UnreadableRasterError
+from ovd_platform.errors import (
+    DamagedRasterError,
+    HostileRasterError,
+    NotARasterError,
+    OvdError,
+    UnreachableRasterError,
+    UnreadableRasterError,
+)
 from ovd_platform.raster.acquisition import acquisition_of
 from ovd_platform.raster.blocks import BlockFile
 from ovd_platform.raster.chips import both_valid, every_pixel_valid, padded_chip, values_valid
 from ovd_platform.raster.georeference import place_of
-from ovd_platform.raster.identity import is_local, member_paths
+from ovd_platform.raster.identity import gdal_path, is_local, is_unreachable, member_paths
 from ovd_platform.raster.metadata import complete_record, default_bands, numpy_dtype
 from ovd_platform.raster.overrides import read_overrides
 from ovd_platform.raster.sidecars import sidecars_of
@@ -46,7 +53,7 @@ class _Member:
     def __init__(self, path: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            self.dataset = rasterio.open(path)
+            self.dataset = rasterio.open(gdal_path(path))
         dataset = self.dataset
         if dataset.count == 0:
             dataset.close()
@@ -230,6 +237,8 @@ class RasterScene:
             reason = _reason(error)
             if _memory_ran_out(error, reason):
                 raise _too_large(self.record.uri, reason) from error
+            if is_unreachable(reason):
+                raise _unreachable(self.record.uri, reason) from error
             raise DamagedRasterError(
                 f"Cannot decode {self.record.uri} at {window.xyxy}: expected pixels, got {reason}. Replace the damaged file."
             ) from error
@@ -270,11 +279,19 @@ def _too_large(uri: str, reason: str) -> HostileRasterError:
     )
 
 
+def _unreachable(uri: str, reason: str) -> UnreachableRasterError:
+    return UnreachableRasterError(
+        f"Cannot reach {uri}: expected its server or store to hand it out, got {reason}. Check address and permission, then try again."
+    )
+
+
 def _refusal(uri: str, error: BaseException) -> UnreadableRasterError:
     """The named error for a file GDAL does not open."""
     reason = _reason(error)
     if _memory_ran_out(error, reason):
         return _too_large(uri, reason)
+    if not is_local(member_paths(uri)[0]) and is_unreachable(reason):
+        return _unreachable(uri, reason)
     if "not recognized as being in a supported file format" in reason or "not recognized as a supported file format" in reason:
         return NotARasterError(f"Cannot open {uri}: expected a raster GDAL can read, got another format. Leave it out.")
     if not is_local(uri) or all(Path(path).exists() for path in member_paths(uri)):

@@ -88,6 +88,10 @@ class SigmaNought:
         Returns:
             New array, shape (H, W), float32; values below -120 dB of the digital number count as that.
         """
+        return np.asarray(magnitude_db(pixels_hw) - 20.0 * np.log10(self.amplitude(window)), dtype=np.float32)
+
+    def amplitude(self, window: Window) -> NDArray[np.float64]:
+        """A over a window, shape (H, W): digital numbers divided by it are square roots of sigma nought."""
         rows = np.arange(window.row_px, window.bottom_px)
         cols = np.arange(window.col_px, window.right_px)
         across_vw = np.stack([np.interp(cols, self.pixels_p, row) for row in self.factor_vp])
@@ -95,5 +99,4 @@ class SigmaNought:
         low = np.minimum(place.astype(int), max(len(self.lines_v) - 2, 0))
         high = np.minimum(low + 1, len(self.lines_v) - 1)
         share = (place - low)[:, None]
-        factor_hw = across_vw[low] * (1 - share) + across_vw[high] * share
-        return np.asarray(magnitude_db(pixels_hw) - 20.0 * np.log10(factor_hw), dtype=np.float32)
+        return np.asarray(across_vw[low] * (1 - share) + across_vw[high] * share)

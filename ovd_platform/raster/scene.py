@@ -76,7 +76,7 @@ def open_scene(uri: str, *, scene_id: str | None = None, version: str | None = N
     """Open a scene for windowed reading.
 
     Args:
-        uri: Path, GDAL /vsi path, `.npy` file, `.ovdx` archive, or a band stack: paths joined by ``|``.
+        uri: Path, URL (http, https, s3, gs, az), GDAL /vsi path, `.npy` file, `.ovdx` archive, or a band stack: paths joined by ``|``.
         scene_id: Id; by default the slug of the stem (an archive keeps its scene's id).
         version: Version of the pixels; by default the sampled content version, which is quick (an archive keeps its scene's
             version). Give the version of `read_scene_record` where rows must agree with the catalogue.

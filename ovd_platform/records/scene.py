@@ -21,12 +21,14 @@ class Band:
         wavelength_um: Centre wavelength in micrometres; None for SAR and for bands nobody described.
         scale: Physical value = scale x source value + offset, as the file declares it; pixels are never rescaled on reading.
         offset: See ``scale``.
+        unit: What the values already are: ``dB``, ``amplitude`` or ``phase`` for planes the platform computed; empty for source values.
     """
 
     name: str
     wavelength_um: float | None = None
     scale: float = 1.0
     offset: float = 0.0
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class TileRecord:
         edge_density: Pixels of the core whose normalised gradient exceeds the screening threshold, [0, 1].
         brightness: Mean of the normalised core, [0, 1].
         kept: False if screening found nothing to look at.
-        reason: Why it was not kept: ``nodata``, ``blank``, ``saturated``; empty when kept.
+        reason: Why it was not kept: ``nodata``, ``saturated``, ``cloud``, ``water``, ``blank``; empty when kept.
     """
 
     tile_id: str

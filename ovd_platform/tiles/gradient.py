@@ -1,5 +1,7 @@
 """Gradient statistics of one band of a tile. Belongs here: the compiled kernel of screening; imported only when scanning."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -11,56 +13,118 @@ _FIRST = (127 - 16) << 1
 
 
 @njit(cache=True)
-def _square(band_hw, valid_hw, squared_hw):  # type: ignore[no-untyped-def]  # numba compiles it
-    height, width = band_hw.shape
-    total = 0.0
-    for row in range(height):
-        for col in range(width):
-            if not valid_hw[row, col]:
-                squared_hw[row, col] = np.float32(-1.0)
-                continue
-            value = band_hw[row, col]
-            total += value
-            dx = np.float32(0.0)
-            dy = np.float32(0.0)
-            if col + 1 < width and valid_hw[row, col + 1]:
-                dx = band_hw[row, col + 1] - value
-            if row + 1 < height and valid_hw[row + 1, col]:
-                dy = band_hw[row + 1, col] - value
-            squared_hw[row, col] = dx * dx + dy * dy
-    return total
+def _bin_row(line, below, keys, first, shift, last):  # type: ignore[no-untyped-def]  # numba compiles it
+    """Gradient bins of a row whose pixels are all valid; a loop without branches, so that it is vectorised."""
+    width = line.shape[0]
+    squares = np.empty(width, np.float32)
+    for col in range(width - 1):
+        value = np.float32(line[col])
+        dx = np.float32(line[col + 1]) - value
+        dy = np.float32(below[col]) - value
+        squares[col] = dx * dx + dy * dy
+    dy = np.float32(below[width - 1]) - np.float32(line[width - 1])
+    squares[width - 1] = dy * dy
+    bits = squares.view(np.int32)
+    for col in range(width):
+        key = min(max((bits[col] >> shift) - first + 1, 1), last)
+        keys[col] = key if bits[col] > 0 else 0
 
 
 @njit(cache=True)
-def _count(bits_n, counts, first, shift):  # type: ignore[no-untyped-def]  # numba compiles it
-    last = counts.shape[0] - 1
-    for bits in bits_n:
-        if bits > 0:
-            counts[min(max((bits >> shift) - first + 1, 1), last)] += 1
-        elif bits == 0:
-            counts[0] += 1
+def _count_valid(band_hw, lanes_kg, first, shift):  # type: ignore[no-untyped-def]  # numba compiles it
+    height, width = band_hw.shape
+    keys = np.empty(width, np.int32)
+    last = np.int32(lanes_kg.shape[1] - 1)
+    even = width - width % 4
+    for row in range(height):
+        # Below the last row is nothing: it is compared with itself.
+        _bin_row(band_hw[row], band_hw[min(row + 1, height - 1)], keys, np.int32(first), np.int32(shift), last)
+        # Four tables: equal neighbours would otherwise wait for each other's increment.
+        for col in range(0, even, 4):
+            lanes_kg[0, keys[col]] += 1
+            lanes_kg[1, keys[col + 1]] += 1
+            lanes_kg[2, keys[col + 2]] += 1
+            lanes_kg[3, keys[col + 3]] += 1
+        for col in range(even, width):
+            lanes_kg[0, keys[col]] += 1
 
 
-def gradient_counts(band_hw: NDArray[np.float32], valid_hw: NDArray[np.bool_]) -> tuple[NDArray[np.int32], float]:
-    """Histogram of gradient magnitudes of a band, and the band's mean.
+@njit(cache=True)
+def _count_masked(band_hw, valid_hw, lanes_kg, first, shift):  # type: ignore[no-untyped-def]  # numba compiles it
+    height, width = band_hw.shape
+    last = lanes_kg.shape[1] - 1
+    squares = np.empty(width, np.float32)
+    bits = squares.view(np.int32)
+    for row in range(height):
+        for col in range(width):
+            value = np.float32(band_hw[row, col])
+            dx = np.float32(0.0)
+            dy = np.float32(0.0)
+            if col + 1 < width and valid_hw[row, col + 1]:
+                dx = np.float32(band_hw[row, col + 1]) - value
+            if row + 1 < height and valid_hw[row + 1, col]:
+                dy = np.float32(band_hw[row + 1, col]) - value
+            squares[col] = dx * dx + dy * dy
+        for col in range(width):
+            if valid_hw[row, col]:
+                key = min(max((bits[col] >> shift) - first + 1, 1), last)
+                lanes_kg[col & 3, key if bits[col] > 0 else 0] += 1
+
+
+def gradient_counts(band_hw: NDArray[Any], valid_hw: NDArray[np.bool_] | None) -> NDArray[np.int32]:
+    """Histogram of gradient magnitudes of a band.
 
     The magnitude is that of forward differences between valid neighbours. Four bins an octave let thresholds be set after the
     whole scene was seen: bin 0 holds exact zeros, bin k >= 1 what lies from `bin_edge(k)` to `bin_edge(k + 1)`.
 
     Args:
-        band_hw: Values (source units or dB), shape (H, W), float32.
-        valid_hw: Shape (H, W), bool.
+        band_hw: Values (source units or dB), shape (H, W), integers of up to 16 bits or floats; may be a view.
+        valid_hw: Shape (H, W), bool; None where every pixel counts.
 
     Returns:
-        Counts, shape (97,), int32, and the mean of the valid values (0 without any).
+        Counts, shape (97,), int32.
     """
-    counts = np.zeros(BINS, dtype=np.int32)
-    squared_hw = np.empty(band_hw.shape, dtype=np.float32)
-    total = _square(band_hw, valid_hw, squared_hw)
-    # The sign bit makes invalid pixels (-1) negative integers, which are not counted.
-    _count(squared_hw.view(np.int32).reshape(-1), counts, _FIRST, _SHIFT)
-    number = int(valid_hw.sum())
-    return counts, float(total / number) if number else 0.0
+    band_hw = np.ascontiguousarray(band_hw)
+    lanes_kg = np.zeros((4, BINS), dtype=np.int32)
+    if valid_hw is None:
+        _count_valid(band_hw, lanes_kg, _FIRST, _SHIFT)
+    else:
+        _count_masked(band_hw, valid_hw, lanes_kg, _FIRST, _SHIFT)
+    counts: NDArray[np.int32] = lanes_kg.sum(axis=0, dtype=np.int32)
+    return counts
+
+
+@njit(cache=True)
+def _extent(band_hw):  # type: ignore[no-untyped-def]  # numba compiles it
+    low = band_hw[0, 0]
+    high = band_hw[0, 0]
+    total = np.int64(0)
+    for row in range(band_hw.shape[0]):
+        line = band_hw[row]
+        part = np.int64(0)
+        for col in range(line.shape[0]):
+            low = min(low, line[col])
+            high = max(high, line[col])
+            part += np.int64(line[col])
+        total += part
+    return low, high, total
+
+
+def band_extent(band_hw: NDArray[Any], valid_hw: NDArray[np.bool_] | None) -> tuple[float, float, float]:
+    """Smallest, largest and mean value of a band.
+
+    Args:
+        band_hw: Integers of up to 16 bits or floats, shape (H, W), contiguous.
+        valid_hw: Shape (H, W), bool, with at least one valid pixel; None where every pixel counts.
+
+    Returns:
+        Smallest and largest valid value, and the mean in float64 (exact sums for integers).
+    """
+    if valid_hw is None and band_hw.dtype.kind in "ui" and band_hw.itemsize <= 2:
+        low, high, total = _extent(band_hw)
+        return float(low), float(high), float(total / band_hw.size)
+    values_n = band_hw if valid_hw is None else band_hw[valid_hw]
+    return float(values_n.min()), float(values_n.max()), float(values_n.mean(dtype=np.float64))
 
 
 def bin_edge(key: int) -> float:

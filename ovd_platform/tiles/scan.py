@@ -6,7 +6,7 @@ Belongs here: the loop over cores. Does not belong here: the judgement (`screeni
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from ovd_platform.geometry import geohash
 from ovd_platform.geometry.footprint import box_footprint, has_lonlat, pixel_to_lonlat
 from ovd_platform.raster.chips import is_every_pixel_valid
 from ovd_platform.raster.histogram import magnitude_db
+from ovd_platform.raster.presented import RadiometrySettings
 from ovd_platform.raster.radiometry import (
     BandHistogram,
     InstrumentProfile,
@@ -26,7 +27,7 @@ from ovd_platform.raster.radiometry import (
     uses_log,
 )
 from ovd_platform.raster.scene import Scene
-from ovd_platform.raster.sweep import sweep
+from ovd_platform.raster.sweep import Observe, sweep
 from ovd_platform.records.chip import Chip
 from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.tile import TileRecord
@@ -89,28 +90,43 @@ class _Thumbnail:
             self.valid_hw[rows, cols] = chip.valid_hw[row :: self.step, col :: self.step]
 
 
-def _measure(chip: Chip, histograms: list[BandHistogram], log: bool) -> TileStatistics:
-    """Add a core to the histograms and take its statistics."""
-    from ovd_platform.tiles.gradient import BINS, gradient_counts
+def _measure(chip: Chip, log: bool, limit: float | None) -> TileStatistics:
+    """Statistics of a core."""
+    from ovd_platform.tiles.gradient import BINS, band_extent, gradient_counts
 
-    valid_hw = chip.valid_hw
-    all_valid = is_every_pixel_valid(valid_hw)
-    valid_px = valid_hw.size if all_valid else int(valid_hw.sum())
-    gradients_cg = np.zeros((len(histograms), BINS), dtype=np.int32)
-    mean_c = np.zeros(len(histograms))
-    lows, highs = [], []
-    for index, (band_hw, histogram) in enumerate(zip(chip.pixels_chw, histograms, strict=True)):
+    valid_hw: NDArray[np.bool_] | None = chip.valid_hw
+    valid_px = chip.valid_hw.size if is_every_pixel_valid(chip.valid_hw) else int(chip.valid_hw.sum())
+    if valid_px == chip.valid_hw.size:
+        valid_hw = None
+    gradients_cg = np.zeros((len(chip.pixels_chw), BINS), dtype=np.int32)
+    mean_c = np.zeros(len(chip.pixels_chw))
+    lows, highs, saturated = [], [], []
+    for index, band_hw in enumerate(chip.pixels_chw):
         if not valid_px:
             break
-        whole = valid_px == valid_hw.size
-        histogram.accumulate_band(band_hw, None if whole else valid_hw)
-        measured_hw = magnitude_db(band_hw) if log else band_hw.astype(np.float32)
-        gradients_cg[index], mean_c[index] = gradient_counts(measured_hw, valid_hw)
-        values_n = band_hw if whole else band_hw[valid_hw]
-        extent_n: NDArray[Any] = np.abs(values_n) if values_n.dtype.kind == "c" else values_n
-        lows.append(float(extent_n.min()))
-        highs.append(float(extent_n.max()))
-    return TileStatistics(valid_px, valid_hw.size, gradients_cg, mean_c, min(lows, default=0.0), max(highs, default=0.0))
+        measured_hw = magnitude_db(band_hw) if log else np.ascontiguousarray(band_hw)
+        gradients_cg[index] = gradient_counts(measured_hw, valid_hw)
+        low, high, mean_c[index] = band_extent(measured_hw, valid_hw)
+        if log:
+            values_n = np.abs(band_hw if valid_hw is None else band_hw[valid_hw])
+            low, high = float(values_n.min()), float(values_n.max())
+        lows.append(low)
+        highs.append(high)
+        at_limit = limit is not None and high >= limit
+        saturated.append(int(((band_hw >= limit) & chip.valid_hw).sum()) / valid_px if at_limit else 0.0)
+    extent = min(lows, default=0.0), max(highs, default=0.0)
+    return TileStatistics(valid_px, chip.valid_hw.size, gradients_cg, mean_c, *extent, min(saturated, default=0.0))
+
+
+def counting(histograms: list[BandHistogram]) -> Observe:
+    """Adds what a sweep reads to histograms, one a band."""
+
+    def count(pixels_chw: NDArray[Any], valid_hw: NDArray[np.bool_]) -> None:
+        whole = is_every_pixel_valid(valid_hw) or bool(valid_hw.all())
+        for band_hw, histogram in zip(pixels_chw, histograms, strict=True):
+            histogram.accumulate_band(band_hw, None if whole else valid_hw)
+
+    return count
 
 
 def _check_depth(record: SceneRecord, statistics: TileStatistics, core: Window, limit: float | None) -> None:
@@ -165,6 +181,8 @@ def scan_scene(
     halo_px: int = 64,
     min_valid_fraction: float = 0.02,
     min_edge_density: float = 0.002,
+    cloud_brightness: float = 0.9,
+    radiometry: RadiometrySettings | None = None,
     progress: Progress | None = None,
 ) -> SceneScan:
     """Read every core once; make tiles, histograms, profile and thumbnail.
@@ -175,6 +193,8 @@ def scan_scene(
         halo_px: Margin a tile looks at beyond its core.
         min_valid_fraction: Tiles below are dropped as nodata, [0, 1].
         min_edge_density: Tiles below are dropped as blank unless something outstands, [0, 1].
+        cloud_brightness: Soft tiles brighter than this in every band are dropped as cloud (optical only); 1 is P99.
+        radiometry: Curve and clip that go into the profile.
         progress: Called with (done, total, what).
 
     Returns:
@@ -191,18 +211,24 @@ def scan_scene(
     picture = _Thumbnail(record)
     limit = saturation_value(record)
     found: dict[int, TileStatistics] = {}
-    for index, chip in sweep(scene, [core for _, _, core in plan]):
-        found[index] = _measure(chip, histograms, log)
+    for index, chip in sweep(scene, [core for _, _, core in plan], observe=counting(histograms)):
+        found[index] = _measure(chip, log, limit)
         _check_depth(record, found[index], chip.window, limit)
         picture.add(chip)
         if progress is not None:
             progress(len(found), len(plan), f"scanning {record.scene_id}")
     statistics = [found[index] for index in range(len(plan))]
     profile = profile_from_histograms(histograms, record.instrument, source=f"{record.scene_id}@{record.version}")
+    if radiometry is not None:
+        profile = replace(profile, curve=radiometry.curve, gamma=radiometry.gamma, tile_clip=radiometry.tile_clip)
     tiles = []
     for (row, col, core), measured in zip(plan, statistics, strict=True):
         verdict = screen(
-            measured, profile, min_valid_fraction=min_valid_fraction, min_edge_density=min_edge_density, saturation=limit
+            measured,
+            profile,
+            min_valid_fraction=min_valid_fraction,
+            min_edge_density=min_edge_density,
+            cloud_brightness=cloud_brightness if record.modality == "optical" else None,
         )
         tiles.append(tile_record(record, row, col, core, verdict, core_px, halo_px))
     highest = max(item.high for item in statistics)

@@ -4,11 +4,13 @@
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ovd_platform.raster.presented import RadiometrySettings, present
 from ovd_platform.raster.radiometry import BandHistogram, InstrumentProfile
 from ovd_platform.raster.scene import open_scene
 from ovd_platform.records.tile import TileRecord
@@ -24,6 +26,7 @@ def scan_to_folder(
     version: str,
     folder: str,
     settings: dict[str, Any],
+    origin: str | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
     """Scan a scene and leave tiles, profile, histograms and thumbnail in a folder.
@@ -33,7 +36,8 @@ def scan_to_folder(
         scene_id: Id of the scene.
         version: Version of the scene.
         folder: Where to write.
-        settings: Keyword arguments of `scan_scene`.
+        settings: Keyword arguments of `scan_scene`; ``radiometry`` as a mapping.
+        origin: Uri of the original files where ``uri`` is a copy.
         progress: Called with (done, total, what).
 
     Returns:
@@ -45,9 +49,10 @@ def scan_to_folder(
     """
     import cv2
 
-    target = Path(folder)
-    with open_scene(uri, scene_id=scene_id, version=version) as scene:
-        scan = scan_scene(scene, progress=progress, **settings)
+    target, settings = Path(folder), dict(settings)
+    radiometry = RadiometrySettings(**settings.pop("radiometry", {}))
+    with present(open_scene(uri, scene_id=scene_id, version=version), radiometry, origin) as scene:
+        scan = scan_scene(scene, radiometry=radiometry, progress=progress, **settings)
         record = scene.record
     (target / TILES).write_text(json.dumps([asdict(tile) for tile in scan.tiles]))
     (target / PROFILE).write_text(json.dumps(scan.profile.to_dict()))
@@ -58,6 +63,7 @@ def scan_to_folder(
         "tiles": len(scan.tiles),
         "tiles_kept": kept,
         "screened_out": len(scan.tiles) - kept,
+        "screened_why": json.dumps(Counter(tile.reason for tile in scan.tiles if tile.reason), sort_keys=True),
         "megapixels": round(record.area_mpx, 3),
         "valid_px": scan.valid_px,
         "bands": len(record.bands),
@@ -65,6 +71,7 @@ def scan_to_folder(
         "bits_observed": scan.bits_observed or 0,
         "bits_from": "declared" if record.bits_declared else "histogram" if scan.bits_observed else "",
         "instrument": record.instrument,
+        "values": ", ".join(dict.fromkeys(band.unit or "source" for band in record.bands)),
         "rendered": record.rendered,
     }
 

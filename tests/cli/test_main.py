@@ -1,5 +1,6 @@
 """The command: exit codes, messages that name the thing and the remedy."""
 
+import errno
 import sys
 from pathlib import Path
 
@@ -48,3 +49,41 @@ def test_an_unknown_setting_is_named(
 
 def test_a_bad_box_is_a_usage_error() -> None:
     assert runner.invoke(app, ["search", "--text", "ship", "--bbox", "1,2,3", "-C", "."]).exit_code != 0
+
+
+def test_a_full_disk_is_named_with_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import assets.launch
+
+    (tmp_path / "ovd.yaml").write_text("imagery: [nowhere]\n")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(assets.launch, "run_graph", full)
+    monkeypatch.setattr(sys, "argv", ["ovd", "run", "-C", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    said = capsys.readouterr().err
+    assert stopped.value.code == 1
+    assert "disk is full" in said
+    assert "finished is kept" in said
+
+
+def test_ctrl_c_says_that_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import assets.launch
+
+    (tmp_path / "ovd.yaml").write_text("imagery: [nowhere]\n")
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(assets.launch, "run_graph", interrupted)
+    monkeypatch.setattr(sys, "argv", ["ovd", "run", "-C", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 130
+    assert "What was finished is kept" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from ovd_platform.learn.augment import fewer_bands, relight, warp
 from ovd_platform.learn.chips import ChipGroup, ChipShard, sample_chips
 from ovd_platform.learn.mae import reconstructions, train_backbone
 from ovd_platform.learn.schedule import Budget, cosine_rate
-from ovd_platform.models.vit import ViTConfig, state_version
+from ovd_platform.models.vit import ViTConfig, build_backbone, state_version
 from ovd_platform.raster.radiometry import InstrumentProfile
 from ovd_platform.records.chip import Chip
 from ovd_platform.records.scene import Band
@@ -149,3 +149,28 @@ def test_views_stay_in_range_and_draw_only_from_their_generator():
     assert torch.equal(*views)
     counts = {len(fewer_bands(images, keys, torch.Generator().manual_seed(i))[1]) for i in range(40)}
     assert {1, 4} <= counts
+
+
+def test_the_backbone_takes_adapters_and_metadata_where_it_is_told_to():
+    shard = ChipShard(*(_shard().groups, _shard().scene_ids), np.random.default_rng(0).random((5, 16)).astype(np.float32))
+    start = train_backbone(shard, steps=1, config=TINY).state
+    trained = train_backbone(shard, steps=2, init_state=start, bands="pca", metadata=True)
+    assert {name.split(".")[3] for name in trained.state if name.startswith("backbone.adapters.maps")} == {"1", "2"}
+    assert trained.state["backbone.film.mlp.2.weight"].abs().sum() > 0, "metadata were learned from"
+    again = train_backbone(shard, steps=1, init_state=trained.state, bands="pca", metadata=True)
+    assert torch.allclose(
+        again.state["backbone.adapters.maps.2.projection.weight"].float(),
+        trained.state["backbone.adapters.maps.2.projection.weight"].float(), atol=0.05,
+    )  # fmt: skip
+    model = build_backbone(trained.state)
+    known = torch.from_numpy(shard.metadata_sm[:1])
+    images = torch.rand(1, 2, 32, 32)
+    assert not torch.equal(model(images, ("vv", "vh"), metadata_bm=known)[0], model(images, ("vv", "vh"))[0])
+
+
+def test_a_shard_keeps_the_metadata_of_its_scenes(tmp_path):
+    shard = ChipShard(_shard().groups, _shard().scene_ids, np.arange(80, dtype=np.float32).reshape(5, 16))
+    shard.save(tmp_path / "shard.npz")
+    assert np.array_equal(ChipShard.load(tmp_path / "shard.npz").metadata_sm, shard.metadata_sm)
+    _shard().save(tmp_path / "older.npz")
+    assert ChipShard.load(tmp_path / "older.npz").metadata_sm is None

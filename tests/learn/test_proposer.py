@@ -156,3 +156,21 @@ def test_difficult_objects_cost_nothing():
     ignored, _ = detector_loss(maps, paint_targets([none], [box], 96))
     background, _ = detector_loss(maps, paint_targets([none], [none], 96))
     assert ignored < 0.1 < background
+
+
+@pytest.mark.parametrize("bands", ["native", "pca", "first3"])
+def test_other_readings_of_bands_train_from_weights_of_three(bands):
+    from dataclasses import replace
+
+    three, boxes = world(1)
+    start = train_proposer([(three, profile(3))], {"s1": boxes}, steps=2, seed=0, input_scale=1.0, recipe=TINY)
+    five, boxes5 = world(2, bands=5)
+    trained = train_proposer(
+        [(five, profile(5))], {"s2": boxes5}, steps=3, seed=0, input_scale=1.0, recipe=replace(TINY, bands=bands),
+        init_state=start.state,
+    )  # fmt: skip
+    assert trained.card["bands"] == bands
+    own = "kernels.kernels.5" if bands == "native" else "adapters.maps.5.projection.weight"
+    assert trained.state[own].shape[1] == 5
+    proposer = LightProposer(trained.state, trained.card, "v")
+    proposer.propose(five, plan(five, 128, 16), profile(5), max_per_mpx=1000)

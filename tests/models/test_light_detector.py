@@ -63,3 +63,21 @@ def test_decoding_returns_the_box_that_was_put_in():
 def test_cell_centres_lie_in_the_middle_of_four_pixels():
     boxes = boxes_from_reach(torch.zeros(1, 4, 2, 3))
     assert boxes[0, :, 1, 2].tolist() == [10.0, 6.0, 10.0, 6.0]
+
+
+def test_native_bands_start_as_the_average_and_then_have_weights_of_their_own():
+    torch.manual_seed(0)
+    average = LightDetector(SMALL, (1, 3, 4))
+    average(torch.rand(4, 3, 64, 64))
+    native = LightDetector(SMALL, (1, 3, 4), "native")
+    native.load_state_dict(average.state_dict(), strict=False)
+    native.inflate()
+    average.eval()
+    native.eval()
+    x = torch.rand(1, 4, 64, 64)
+    torch.testing.assert_close(native(x).heat_bhw, average(x).heat_bhw, atol=1e-4, rtol=1e-4)
+    with torch.no_grad():
+        native.kernels.kernels["4"][:, 0] *= 3.0
+    changed = native(x).heat_bhw.detach()
+    assert not torch.allclose(changed, average(x).heat_bhw, atol=1e-3)
+    torch.testing.assert_close(native.fused()(x).heat_bhw, changed, atol=1e-4, rtol=1e-4)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ovd_platform.errors import InputError, ShapeError
-from ovd_platform.models.stems import SensorAdapter, WavelengthPatchEmbed, band_keys
+from ovd_platform.models.stems import BandAdapters, BandKernels, SensorAdapter, WavelengthPatchEmbed, band_keys, inflated_kernel
 from ovd_platform.records.scene import Band, SceneRecord
 
 
@@ -78,3 +78,31 @@ def test_pca_adapter_is_centred_and_keeps_the_direction_of_brightness():
     assert abs(torch.corrcoef(planes)[0, 1]) < 0.01
     with pytest.raises(ShapeError, match="4 bands"):
         adapter.fit_pca(torch.rand(10, 3))
+
+
+def test_inflated_kernels_answer_equal_bands_as_grey():
+    torch.manual_seed(0)
+    base = torch.nn.Conv2d(3, 5, 3, 2, 1)
+    grey = torch.rand(2, 1, 16, 16)
+    expected = base(grey.expand(-1, 3, -1, -1))
+    kernels = BandKernels(base, (1, 3, 8))
+    assert set(kernels.kernels) == {"1", "8"}
+    for bands in (1, 2, 3, 8):
+        assert torch.allclose(kernels(grey.expand(-1, bands, -1, -1), base), expected, atol=1e-6)
+    assert torch.equal(inflated_kernel(base.weight, 3), base.weight)
+    other = torch.rand(2, 8, 16, 16)
+    before = kernels(other, base)
+    with torch.no_grad():
+        kernels.kernels["8"][:, 0] += 1.0
+    assert not torch.allclose(kernels(other, base), before), "each band has weights of its own"
+
+
+def test_adapters_are_fitted_only_where_they_start_so():
+    pixels = torch.rand(500, 4)
+    fitted = BandAdapters((3, 4), "pca")
+    assert fitted.fit(pixels)
+    assert not fitted.fit(pixels[:, :3])
+    assert not fitted.fit(pixels[:, :2])
+    assert not BandAdapters((4,), "average").fit(pixels)
+    planes = fitted(pixels.t().reshape(1, 4, 20, 25)).flatten(2)[0]
+    assert torch.allclose(planes.std(1), torch.full((3,), 0.25), atol=0.01)

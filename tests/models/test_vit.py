@@ -33,13 +33,18 @@ def test_a_state_alone_rebuilds_the_same_model_and_keeps_its_version():
 
 
 def test_adapter_stem_starts_from_the_same_weights():
-    state = half_state(MultiBandViT(SMALL, stem="adapter", adapter_bands=8))
-    rebuilt = build_backbone(state, prefix="")
-    tokens, _ = rebuilt(torch.rand(2, 8, 32, 32), (None,) * 8)
+    state = half_state(MultiBandViT(SMALL, bands="first3", band_counts=(1, 8)))
+    rebuilt = build_backbone(state, prefix="").eval()
+    images = torch.rand(2, 8, 32, 32)
+    tokens, _ = rebuilt(images, (None,) * 8)
     assert tokens.shape == (2, 16, 48)
-    native = MultiBandViT(SMALL)
-    missing = rebuilt.load_state_dict(native.state_dict(), strict=False).missing_keys
-    assert all(name.startswith("adapter.") for name in missing)
+    native = half_state(MultiBandViT(SMALL))
+    adapted = build_backbone(native, prefix="", bands="first3", band_counts=(8,), metadata=True)
+    own = build_backbone(native, prefix="")
+    rgb = (0.65, 0.56, 0.48)
+    assert torch.equal(adapted.eval()(images, (None,) * 8)[0], own.eval()(images[:, :3], rgb)[0])
+    assert torch.equal(build_backbone(half_state(adapted), prefix="").adapters.maps["8"].projection.weight,
+                       adapted.adapters.maps["8"].projection.weight)  # fmt: skip
 
 
 def test_hidden_patches_cannot_influence_the_visible_ones():
@@ -84,6 +89,8 @@ def test_metadata_starts_as_the_identity_and_then_matters():
     assert len(numbers) == 2 * len(METADATA_FIELDS)
     assert numbers[:4] == (0.5, 1.0, 0.0, 0.0)  # sun known, off-nadir unknown
     metadata = torch.tensor([numbers])
+    nothing = torch.zeros_like(metadata)
+    assert torch.equal(model(images, keys, metadata_bm=nothing)[0], model(images, keys)[0]), "not given is unknown"
     assert torch.equal(model(images, keys, metadata_bm=metadata)[0], model(images, keys)[0])
     torch.nn.init.normal_(model.film.mlp[2].weight, std=0.1)
     assert not torch.allclose(model(images, keys, metadata_bm=metadata)[0], model(images, keys)[0], atol=1e-3)

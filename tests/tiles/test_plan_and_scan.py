@@ -14,6 +14,7 @@ from ovd_platform.errors import BitDepthError, InputError
 from ovd_platform.raster.scene import open_scene
 from ovd_platform.tiles.plan import plan_tiles, tile_of_pixel
 from ovd_platform.tiles.scan import SceneScan, scan_scene
+from ovd_platform.tiles.screening import kept_objects
 
 
 @settings(max_examples=40, deadline=None)
@@ -72,7 +73,7 @@ def test_histograms_are_exact_and_blank_and_nodata_tiles_are_dropped(tmp_path: P
     assert reasons[0, 0] == ""
     assert reasons[1, 2] == "", "a lone ship on calm water must not be screened away"
     assert reasons[2, 3] == "nodata"
-    assert [reasons[0, 2], reasons[1, 0], reasons[2, 1]] == ["blank"] * 3
+    assert [reasons[0, 2], reasons[1, 0], reasons[2, 1]] == ["water"] * 3
     first = result.tiles[0]
     assert first.tile_id == "sea/g64h8/0/0"
     assert len(first.geohash) == 9
@@ -92,6 +93,24 @@ def test_saturated_tiles_are_dropped(tmp_path: Path) -> None:
     pixels = np.random.default_rng(1).integers(0, 255, (3, 64, 128)).astype(np.uint8)
     pixels[:, :, 64:] = 255
     assert [tile.reason for tile in scan(write_scene(tmp_path / "glint.tif", pixels)).tiles] == ["", "saturated"]
+
+
+def test_bright_soft_tiles_are_cloud_and_what_outstands_in_them_is_kept(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    pixels = rng.integers(100, 900, (3, 64, 320)).astype(np.uint16)
+    soft = 3000 + 200 * np.sin(np.mgrid[:64, :64][1] / 20)
+    pixels[:, :, 64:128] = soft + rng.normal(0, 3, (3, 64, 64))
+    pixels[:, :, 128:192] = pixels[:, :, 64:128]
+    pixels[:, 30:34, 150:160] = 200  # a dark aircraft above a white apron
+    pixels[:, :, 192:256] = rng.integers(2500, 3400, (3, 64, 64))  # bright and rough: a town, not a cloud
+    pixels[:, :, 256:] = 500 + rng.normal(0, 1, (3, 64, 64))
+    path = write_scene(tmp_path / "clouds.tif", pixels)
+    assert [tile.reason for tile in scan(path).tiles] == ["", "cloud", "", "", "water"]
+    with open_scene(str(path)) as scene:
+        kept = scan_scene(scene, core_px=64, halo_px=8, cloud_brightness=2.0).tiles
+    assert [tile.reason for tile in kept][1] != "cloud"
+    boxes = np.array([[150, 30, 160, 34], [70, 5, 80, 9], [10, 10, 12, 12], [400, 0, 410, 9], [300, 20, 310, 30]])
+    assert kept_objects(scan(path).tiles, boxes) == {"kept": 2, "cloud": 1, "outside": 1, "water": 1}
 
 
 def test_a_large_thumbnail_is_decimated_on_one_lattice(tmp_path: Path) -> None:
