@@ -25,12 +25,13 @@ from ovd_platform.flow import (
     proposer_training,
     release,
     report,
+    saved_classes,
     scenes,
     synthetic,
     training,
 )
 from ovd_platform.flow.ingest import IngestReport
-from ovd_platform.flow.stage import Stage, current, current_or_none, partitions_of
+from ovd_platform.flow.stage import Output, Stage, current, current_or_none, partitions_of
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.scene import MODALITIES
 from resources.workspace import HOME_VARIABLE
@@ -206,6 +207,7 @@ def run_graph(ws: Workspace, *, say: Progress, retrain: bool = False, only_train
                     [*chain, archive.ARCHIVE] if live and ws.config.archive.enabled else chain, modality, scene_id
                 )
         for modality in modalities:
+            _saved_classes(launcher, modality)
             _finish(launcher, modality)
         return launcher.summary
 
@@ -218,6 +220,43 @@ def renew_manifests(ws: Workspace, say: Progress) -> Summary:
             launcher.ensure(release.SCENE_MANIFEST, modality)
             launcher.ensure(release.SEARCH_INDEX, modality)
         return launcher.summary
+
+
+def renew_saved_classes(ws: Workspace, modality: str, say: Progress) -> Summary:
+    """After a class was kept or forgotten: its fit, and what the embedded scenes show of it."""
+    with open_instance(ws) as instance:
+        launcher = Launcher(ws, instance, say, retrain=False)
+        _saved_classes(launcher, modality)
+        return launcher.summary
+
+
+def _saved_classes(launcher: Launcher, modality: str) -> None:
+    """Fit the kept classes and look for them in every embedded scene; with none kept, events say that there is nothing to look for."""
+    ws = launcher.ws
+    if current_or_none(ws, modality, "release") is None:
+        return
+    fit, known = saved_classes.SAVED_CLASSES, launcher._known(modality, "saved_classes", "all")
+    kept = bool(saved_classes.saved_classes(ws, modality))
+    if not kept and not known:
+        _report(launcher, fit.materialize(ws, modality))
+    elif not launcher.ensure(fit, modality):
+        return
+    for scene_id in partitions_of(ws, modality, "embeddings"):
+        if kept:
+            launcher.ensure(saved_classes.WATCH, modality, scene_id)
+        elif not saved_classes.WATCH.is_current(ws, modality, scene_id) or not launcher._known(modality, "watch", scene_id):
+            _report(launcher, saved_classes.WATCH.materialize(ws, modality, scene_id))
+
+
+def _report(launcher: Launcher, output: Output) -> None:
+    """Tell the instance of an output that needed no run."""
+    event = AssetMaterialization(
+        AssetKey([output.modality, output.stage]),
+        partition=None if output.partition == "all" else output.partition,
+        metadata=asset_metadata(output),
+        tags={"dagster/data_version": output.version},
+    )
+    launcher.instance.report_runless_asset_event(event)
 
 
 def _scenes(ws: Workspace, modalities: list[str]) -> Iterator[tuple[str, str]]:
@@ -246,12 +285,7 @@ def _report_empty_buckets(launcher: Launcher, filled: set[str]) -> None:
     for number in range(documents.BUCKETS):
         bucket = documents.bucket_name(number)
         if bucket not in filled and bucket not in known:
-            output = documents.PDF_PAIRS.materialize(launcher.ws, "shared", bucket)
-            launcher.instance.report_runless_asset_event(
-                AssetMaterialization(
-                    asset_key, partition=bucket, metadata=asset_metadata(output), tags={"dagster/data_version": output.version}
-                )
-            )
+            _report(launcher, documents.PDF_PAIRS.materialize(launcher.ws, "shared", bucket))
 
 
 def _training(launcher: Launcher, modality: str) -> None:

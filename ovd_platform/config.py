@@ -127,6 +127,18 @@ class DetectConfig(_Section):
     )
 
 
+class EmbedConfig(_Section):
+    """What is stored of a scene for search."""
+
+    regions: Literal["crop", "roi"] = Field(
+        "crop", description="One forward a proposal (crop), or one dense pass whose tokens are pooled (roi)."
+    )
+    roi_scale: float = Field(0.5, gt=0, le=1, description="Scale of the dense pass; smaller is faster and coarser.")
+    grid_px: int = Field(
+        0, ge=0, description="Side of grid cells that get vectors of their own, wherever no proposal is; 0 stores none."
+    )
+
+
 class SplitConfig(_Section):
     """Which scenes are kept away from training; whole geographic blocks, never tiles."""
 
@@ -219,6 +231,7 @@ class OvdConfig(_Section):
     learn: LearnConfig = Field(default_factory=LearnConfig)
     propose: ProposeConfig = Field(default_factory=ProposeConfig)
     detect: DetectConfig = Field(default_factory=DetectConfig)
+    embed: EmbedConfig = Field(default_factory=EmbedConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)
     synthesis: SynthesisConfig = Field(default_factory=SynthesisConfig)
     archive: ArchiveConfig = Field(default_factory=ArchiveConfig)

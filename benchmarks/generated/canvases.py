@@ -193,7 +193,6 @@ class MatplotlibCanvas:
         return float(drawn.get_width_height()[0] / 64)
 
     def image(self, data: bytes, box: Box) -> None:
-        import matplotlib.image
         import numpy as np
         from PIL import Image
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from base64 import b64encode
+from itertools import pairwise
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -156,7 +157,7 @@ def pdf_operators(mark: Mark, height: float) -> str:
     corners = [(cx + rx, cy), (cx, cy + ry), (cx - rx, cy), (cx, cy - ry), (cx + rx, cy)]
     tangents = [(0, ry), (-rx, 0), (0, -ry), (rx, 0), (0, ry)]
     text = f"{look}{corners[0][0]:.2f} {corners[0][1]:.2f} m "
-    for a, b, ta, tb in zip(corners, corners[1:], tangents, tangents[1:], strict=False):
+    for (a, b), (ta, tb) in zip(pairwise(corners), pairwise(tangents), strict=True):
         text += f"{a[0] + _KAPPA * ta[0]:.2f} {a[1] + _KAPPA * ta[1]:.2f} {b[0] - _KAPPA * tb[0]:.2f} {b[1] - _KAPPA * tb[1]:.2f} {b[0]:.2f} {b[1]:.2f} c "
     return text + f"h {paint}"
 

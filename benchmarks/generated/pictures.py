@@ -1,6 +1,7 @@
 """Pictures of made documents: chips, maps, photographs, charts, diagrams. Belongs here: pixels and marks; words are `words`'."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -282,7 +283,7 @@ def line_plot(width_pt: float, rng: np.random.Generator) -> Panel:
         values = np.cumsum(rng.normal(0, 1, 40))
         values = (values - values.min()) / max(float(np.ptp(values)), 1e-6)
         points = [(22 + index * (width_pt - 26) / 39, 8 + float(value) * (height - 28)) for index, value in enumerate(values)]
-        marks += [Mark("line", (a, b), colour, 1.0) for a, b in zip(points, points[1:], strict=False)]
+        marks += [Mark("line", (a, b), colour, 1.0) for a, b in pairwise(points)]
     for index in range(5):
         x = 20 + index * (width_pt - 24) / 5
         marks.append(Mark("line", ((x, height - 16), (x, height - 13)), BLACK, 0.6))

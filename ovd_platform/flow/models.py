@@ -56,11 +56,13 @@ def released(ws: Workspace, modality: str) -> dict[str, str]:
 
 
 def encoder_id(ws: Workspace, modality: str, backbone: str, clip: str) -> str:
-    """Version of the encoder made of a backbone and a domain CLIP (or `NO_MODEL`); remembered so that it can be loaded."""
-    version = content_hash("encoder", modality, backbone, clip)
+    """Version of the encoder made of a backbone, a domain CLIP (or `NO_MODEL`) and the way regions are embedded; remembered so that it can be loaded."""
+    settings = ws.config.embed
+    dense = {} if settings.regions == "crop" else {"regions": settings.regions, "roi_scale": settings.roi_scale}
+    version = content_hash("encoder", modality, backbone, clip, *([dense] if dense else []))
     path = ws.home.models / f"{modality}-encoder" / f"{version}.json"
     if not path.is_file():
-        write_json(path, {"backbone": backbone, "domain_clip": clip})
+        write_json(path, {"backbone": backbone, "domain_clip": clip, **dense})
     return version
 
 
@@ -91,7 +93,10 @@ def _encoder(models: Path, modality: str, version: str) -> "Encoder":
     clip = None
     if parts["domain_clip"] != NO_MODEL:
         clip = load_model(models, f"{modality}-domain_clip", parts["domain_clip"])
-    return load_encoder(backbone[0], clip[0] if clip else None, version=version)
+    return load_encoder(
+        backbone[0], clip[0] if clip else None, version=version,
+        regions=parts.get("regions", "crop"), roi_scale=parts.get("roi_scale", 0.5),
+    )  # fmt: skip
 
 
 def proposer(ws: Workspace, modality: str, version: str) -> "Proposer":

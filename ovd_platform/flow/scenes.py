@@ -209,6 +209,7 @@ def embeddings_stage(proposer: str | None = None, encoder: str | None = None) ->
             "scene": ws.scene(modality, scene_id).version,
             "proposals": proposals.key(ws, modality, scene_id),
             "encoder": encoder or models.released(ws, modality)["encoder"],
+            **({"grid_px": str(ws.config.embed.grid_px)} if ws.config.embed.grid_px else {}),
         }
 
     return Stage("embeddings", "1", inputs, _build_embeddings)
@@ -217,7 +218,7 @@ def embeddings_stage(proposer: str | None = None, encoder: str | None = None) ->
 def _build_embeddings(task: Task) -> Built:
     import pyarrow.parquet as pq
 
-    from ovd_platform.stores.vector_rows import proposal_rows, tile_rows
+    from ovd_platform.stores.vector_rows import grid_cells, grid_rows, proposal_rows, tile_rows
 
     ws, modality, scene_id = task.ws, task.modality, task.partition
     folder = ws.home.stage(modality, "proposals") / scene_id / task.inputs["proposals"]
@@ -231,11 +232,15 @@ def _build_embeddings(task: Task) -> Built:
     check_trained_with(ws, modality, ws.scene(modality, scene_id).instrument, card, "this encoder")
     tiles = load_tiles(ws, modality, scene_id)
     profile = load_profile(ws, modality, scene_id)
-    with open_registered(ws, modality, scene_id) as scene:
-        visual, language = encoder.embed_boxes(scene, proposals.boxes_scene_xyxy, profile)
-        tile_visual, tile_language = encoder.embed_tiles(scene, [tile for tile in tiles if tile.kept], profile)
     record, version = ws.scene(modality, scene_id), task.inputs["encoder"]
     kept = [tile for tile in tiles if tile.kept]
+    with open_registered(ws, modality, scene_id) as scene:
+        visual, language = encoder.embed_boxes(scene, proposals.boxes_scene_xyxy, profile)
+        tile_visual, tile_language = encoder.embed_tiles(scene, kept, profile)
+        if ws.config.embed.grid_px:
+            cells = grid_cells(kept, ws.config.embed.grid_px)
+            grid = grid_rows(record, kept, cells, *encoder.embed_boxes(scene, cells.boxes_scene_xyxy, profile), version)
+            pq.write_table(grid, task.folder / "grid.parquet", compression="zstd")
     rows = proposal_rows(record, proposals, tiles, visual, language, version)
     level = tile_rows(record, kept, tile_visual, tile_language, version)
     pq.write_table(rows, task.folder / "proposals.parquet", compression="zstd")
@@ -252,14 +257,20 @@ def publish_embeddings(ws: Workspace, modality: str, scene_id: str) -> int:
     import pyarrow.parquet as pq
 
     from ovd_platform.stores.tables import VectorTables
+    from ovd_platform.stores.vector_rows import with_view
 
     output = current(ws, modality, "embeddings", scene_id)
+    record = ws.scene(modality, scene_id)
     tables = VectorTables(ws.home.tables)
     encoder = output.inputs["encoder"]
     total = 0
-    levels: tuple[tuple[Level, str], ...] = (("tile", "tiles.parquet"), ("proposal", "proposals.parquet"))
+    levels: tuple[tuple[Level, str], ...] = (
+        ("tile", "tiles.parquet"), ("grid", "grid.parquet"), ("proposal", "proposals.parquet"),
+    )  # fmt: skip
     for level, name in levels:
-        rows = pq.read_table(output.folder / name)
+        if level == "grid" and not (output.folder / name).is_file():
+            continue
+        rows = with_view(pq.read_table(output.folder / name), record)
         tables.replace_scene(level, modality, encoder, scene_id, rows)
         total += rows.num_rows
     return total

@@ -14,7 +14,21 @@ runner = CliRunner()
 
 def test_help_names_every_command() -> None:
     text = runner.invoke(app, ["--help"]).output
-    for name in ("init", "ingest", "train", "run", "up", "search", "report", "eval", "status", "lineage", "age-off", "demo"):
+    for name in (
+        "init",
+        "ingest",
+        "train",
+        "run",
+        "up",
+        "page",
+        "search",
+        "report",
+        "eval",
+        "status",
+        "lineage",
+        "age-off",
+        "demo",
+    ):
         assert name in text
 
 
