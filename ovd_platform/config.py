@@ -129,6 +129,15 @@ class ProposeConfig(_Section):
     cfar_false_alarm_rate: float = Field(1e-5, gt=0, lt=1, description="SAR: stated false-alarm rate per pixel.")
 
 
+class DetectConfig(_Section):
+    """Named objects and what is written of them."""
+
+    mask_model: Literal["vit_b", "vit_l", "vit_h"] = Field("vit_b", description="Size of the SAM checkpoint.")
+    mask_checkpoint: str | None = Field(
+        None, description="SAM checkpoint: accepted detections get masks. None: proposers' masks alone."
+    )
+
+
 class EmbedConfig(_Section):
     """What is stored of a scene for search."""
 
@@ -233,6 +242,7 @@ class OvdConfig(_Section):
     radiometry: dict[str, RadiometryConfig] = Field(default_factory=dict)
     learn: LearnConfig = Field(default_factory=LearnConfig)
     propose: ProposeConfig = Field(default_factory=ProposeConfig)
+    detect: DetectConfig = Field(default_factory=DetectConfig)
     embed: EmbedConfig = Field(default_factory=EmbedConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)
     synthesis: SynthesisConfig = Field(default_factory=SynthesisConfig)

@@ -253,7 +253,7 @@ def _polygons(mask: Mask) -> list[list[float]]:
     import shapely
     from rasterio.features import shapes
 
-    parts = [
+    parts: list[Any] = [
         shapely.geometry.shape(outline) for outline, value in shapes(mask.bits_hw.astype("uint8"), connectivity=4) if value
     ]
     return [

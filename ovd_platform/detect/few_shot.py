@@ -117,7 +117,8 @@ def fit_few_shot(examples_nd: FloatArray, corpus: Corpus, kind: Scorer | None = 
     white = corpus.whitened(examples_nd)
     if kind is None:
         kinds: tuple[Scorer, ...] = ("prototype", "logistic")
-        kind = max(kinds, key=lambda one: (_left_out(white, corpus, one, seed), one == "prototype"))
+        ranks = [_left_out(white, corpus, one, seed) for one in kinds]
+        kind = kinds[int(np.argmax(ranks))]  # A draw goes to the prototype.
     return FewShotClass(kind, len(white), _scorer(white, corpus, kind, seed), corpus)
 
 

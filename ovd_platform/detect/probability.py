@@ -75,17 +75,17 @@ def fit_probability(
         raise InputError(f"Cannot fit probabilities on {len(true_n)} scores: expected right and wrong ones, got one kind only.")
     if kind is None:
         kind = "isotonic" if rarer >= ISOTONIC_POSITIVES else "beta" if rarer >= BETA_POSITIVES else "platt"
-    score_n = np.asarray(score_n, dtype=np.float64)
-    spread, middle = max(float(score_n.std()), 1e-9), float(score_n.mean())
-    weights, constant = _logistic(((score_n - middle) / spread)[:, None], true_n)
+    values_n: NDArray[np.float64] = np.asarray(score_n, dtype=np.float64)
+    spread, middle = max(float(values_n.std()), 1e-9), float(values_n.mean())
+    weights, constant = _logistic(((values_n - middle) / spread)[:, None], true_n)
     slope = float(weights[0]) / spread
     if slope <= 0:
         return None
     platt = ProbabilityMap("platt", slope, constant - slope * middle)
     if kind == "beta":
-        return _bent(platt, score_n, true_n)
+        return _bent(platt, values_n, true_n)
     if kind == "isotonic":
-        return _isotonic(platt, score_n, true_n)
+        return _isotonic(platt, values_n, true_n)
     return platt
 
 

@@ -198,7 +198,9 @@ def _better(
     if starter.folder is None or not labels:
         return *trained, {"kept": "trained"}
     shipped = load_model_dir(starter.folder)
-    alike = shipped[1].get("config") == trained[1].get("config")
+    alike = all(
+        shipped[1].get(name, usual) == trained[1].get(name, usual) for name, usual in (("config", None), ("bands", "average"))
+    )
     shares = (*_AVERAGES, 1.0) if alike else (1.0,)
     models = {share: (interpolated(shipped[0], trained[0], share), trained[1]) for share in shares}
     recall = {share: _recall(ws, modality, model, labels) for share, model in models.items()}

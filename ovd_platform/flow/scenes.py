@@ -28,6 +28,7 @@ from ovd_platform.stores.proposal_files import save_proposals
 if TYPE_CHECKING:
     from ovd_platform.raster.radiometry import InstrumentProfile
     from ovd_platform.raster.scene import Scene
+    from ovd_platform.records.detection import Detection
     from ovd_platform.stores.tables import Level
 
 
@@ -292,6 +293,7 @@ def _detections_inputs(ws: Workspace, modality: str, scene_id: str) -> Inputs:
         "vocabulary": version_of(ws, "shared", "vocabulary"),
         "calibration": release["calibration"],
         "release": release["version"],
+        "masks": content_hash(ws.config.detect.model_dump()),
     }
 
 
@@ -321,7 +323,7 @@ def _build_detections(task: Task) -> Built:
     write_geojson(task.folder / "detections.geojson", found)
     write_geoparquet(task.folder / "detections.geoparquet", found)
     write_geopackage(task.folder / "detections.gpkg", found)
-    masks = _masks(ws.home.stage(modality, "proposals") / scene_id / embedded.inputs["proposals"], scene_id)
+    masks = _masks(task, found, ws.home.stage(modality, "proposals") / scene_id / embedded.inputs["proposals"])
     write_json(task.folder / "detections.coco.json", detections_to_coco(found, [record], vocabulary, masks))
     accepted = [detection for detection in found if detection.accepted]
     counts: dict[str, int] = {}
@@ -330,10 +332,24 @@ def _build_detections(task: Task) -> Built:
     return Built({"detections": len(found), "accepted": len(accepted), "classes": json.dumps(counts, sort_keys=True)})
 
 
-def _masks(folder: Path, scene_id: str) -> dict[str, Mask]:
-    """Masks of a scene's proposals by proposal id; none where the proposer makes none."""
+def _masks(task: Task, found: "list[Detection]", folder: Path) -> dict[str, Mask]:
+    """Masks by proposal id: those of the proposers, and of SAM for accepted detections where a checkpoint is named."""
+    ws, scene_id = task.ws, task.partition
     proposals = load_proposals(folder, scene_id)
-    return {proposals.proposal_id(index): mask for index, mask in enumerate(proposals.masks or ())}
+    masks = {proposals.proposal_id(index): mask for index, mask in enumerate(proposals.masks or ())}
+    accepted = [one for one in found if one.accepted]
+    settings = ws.config.detect
+    if settings.mask_checkpoint is None or not accepted:
+        return masks
+    from ovd_platform.propose.refine import masks_of_boxes
+    from ovd_platform.propose.sam import load_sam
+
+    path = Path(settings.mask_checkpoint)
+    refiner = load_sam(settings.mask_model, path if path.is_absolute() else ws.home.root / path)
+    boxes = np.array([one.box_scene_xyxy for one in accepted], np.float32)
+    with open_registered(ws, task.modality, scene_id) as scene:
+        made = masks_of_boxes(scene, boxes, load_profile(ws, task.modality, scene_id), refiner)
+    return masks | {one.proposal_id: mask for one, mask in zip(accepted, made, strict=True)}
 
 
 DETECTIONS = Stage("detections", "2", _detections_inputs, _build_detections)

@@ -178,8 +178,8 @@ def estimate_clutter(statistics: Sequence[NDArray[np.float64]], looks: float | N
         return Clutter(looks or 1.0)
     common = common_looks(cells[:, 0])
     same = np.abs(np.log(cells[:, 0] / common)) < 0.5
-    second, third = np.median(cells[same, 1]), cells[same, 2].mean()
-    second = float(cells[same & (cells[:, 1] < 2 * second), 1].mean())
+    usual = float(np.median(cells[same, 1]))
+    second, third = float(cells[same & (cells[:, 1] < 2 * usual), 1].mean()), float(cells[same, 2].mean())
     doubt = 2 * float(cells[same, 2].std()) / np.sqrt(max(int(same.sum()), 2))
     smooth = _shape_of(second)
     if looks is not None:
@@ -188,13 +188,14 @@ def estimate_clutter(statistics: Sequence[NDArray[np.float64]], looks: float | N
     elif third <= float(special.polygamma(2, smooth)) + doubt:
         return Clutter(max(0.5, smooth))
     else:
-        looks, texture = _shared(second, float(third))
+        looks, texture = _shared(second, third)
     return Clutter(looks, float(max(texture, _LEAST_TEXTURE)) if texture < _SMOOTH_TEXTURE else float("inf"))
 
 
 def _shape_of(variance_of_log: float) -> float:
     """Gamma shape whose logarithm has this variance: the inverse of psi'."""
-    return float(np.exp(optimize.brentq(lambda s: special.polygamma(1, np.exp(s)) - variance_of_log, -4.0, 12.0)))
+    root = optimize.brentq(lambda s: special.polygamma(1, np.exp(s)) - variance_of_log, -4.0, 12.0)
+    return float(np.exp(float(root)))
 
 
 def _shared(second: float, third: float) -> tuple[float, float]:

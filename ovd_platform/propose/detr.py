@@ -69,14 +69,15 @@ def load_detr(checkpoint: str | Path | None = None, config: Mapping[str, Any] | 
         raise InputError(
             "Cannot use a proposer of kind transformers: expected the package, got none. Install `ovd-platform[detectors]`."
         ) from error
+    loader: Any = AutoModelForObjectDetection
     if (checkpoint is None) == (config is None):
         raise InputError("Cannot make a detection transformer: expected a checkpoint or a configuration. Give one of them.")
     if config is not None:
         values = dict(config)
         made = AutoConfig.for_model(values.pop("model_type"), **values)
-        return DetrDetector(AutoModelForObjectDetection.from_config(made))
+        return DetrDetector(loader.from_config(made))
     try:
-        network = AutoModelForObjectDetection.from_pretrained(checkpoint)
+        network = loader.from_pretrained(checkpoint)
     except (OSError, ValueError) as error:
         raise InputError(
             f"Cannot load {checkpoint}: expected a detection checkpoint, got: {str(error)[:300]}. Check the path."

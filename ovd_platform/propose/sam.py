@@ -64,7 +64,7 @@ class SamDetector:
         """
         boxes = torch.as_tensor(np.asarray(boxes_n4, np.float32)).reshape(-1, 4)
         embedding, ratio = self._embedded(planes_chw)
-        parts = [self._decoded(embedding, ratio, planes_chw, boxes=part) for part in boxes.split(self._batch)]
+        parts = [self._decoded(embedding, ratio, planes_chw, boxes=part) for part in torch.split(boxes, self._batch)]
         masks = [mask for part, _, _ in parts for mask in part]
         quality = torch.cat([part for _, part, _ in parts]) if parts else torch.zeros(0)
         found = [_cut(mask[0].numpy()) for mask in masks]
@@ -102,8 +102,10 @@ class SamDetector:
         ys, xs = torch.meshgrid(*steps, indexing="ij")
         grid = torch.stack([xs, ys], -1).reshape(-1, 1, 2)
         embedding, ratio = self._embedded(planes_chw)
-        boxes, scores, masks = [], [], []
-        for part in grid.split(self._batch):
+        boxes: list[Tensor] = []
+        scores: list[Tensor] = []
+        masks: list[Mask] = []
+        for part in torch.split(grid, self._batch):
             bits, quality, stability = self._decoded(embedding, ratio, planes_chw, points=(part, torch.ones(part.shape[:2])))
             bits, quality, stability = bits.flatten(0, 1), quality.flatten(), stability.flatten()
             area = bits.flatten(1).sum(1)

@@ -82,7 +82,8 @@ def load_torchvision(model: str, checkpoint: Path) -> TorchvisionDetector:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(
-            f"Cannot load {checkpoint} into {model}: {str(error)[:300]}. Name the model it was trained as."
+            f"Cannot load {checkpoint} into {model}: expected weights of that model, got: {str(error)[:300]}. "
+            "Name the model it was trained as."
         ) from error
     return TorchvisionDetector(network)
 

@@ -171,6 +171,20 @@ def test_sam_gives_masks_for_grid_boxes_and_points():
     assert len(finder.refine_points(planes[0], [[20, 20], [60, 30]], [True, False]).masks) == 1
 
 
+def test_boxes_of_a_scene_get_masks_in_scene_pixels():
+    from ovd_platform.propose.refine import masks_of_boxes
+
+    class Filler:
+        def refine_boxes(self, planes_chw, boxes_n4):
+            assert planes_chw.shape[0] == 3
+            cuts = [Mask(int(x0), int(y0), np.ones((int(y1 - y0), int(x1 - x0)), bool)) for x0, y0, x1, y1 in boxes_n4]
+            return Found(np.asarray(boxes_n4), np.ones(len(boxes_n4), np.float32), masks=tuple(cuts))
+
+    boxes = np.array([(x - 4, y - 3, x + 4, y + 3) for x, y in POINTS], np.float32)
+    masks = masks_of_boxes(spots(), boxes, profile(1), Filler(), side_px=200, context_px=20)
+    np.testing.assert_array_equal([mask.box_xyxy for mask in masks], boxes)
+
+
 def test_detectron_answers_are_read():
     pytest.importorskip("detectron2", reason="detectron2 is not on PyPI and not installed here")
     from detectron2 import model_zoo
