@@ -5,7 +5,7 @@ from dagster import AssetExecutionContext, AssetsDefinition
 from assets.conditions import manifest_condition, scene_condition
 from assets.partitions import RELEASES, SCENES
 from assets.stage_asset import key, stage_asset
-from ovd_platform.flow import release, report, scenes
+from ovd_platform.flow import release, report, saved_classes, scenes
 from ovd_platform.flow.stage import Output
 from ovd_platform.flow.workspace import Workspace
 
@@ -43,6 +43,22 @@ def inference_assets(modality: str) -> list[AssetsDefinition]:
             modality,
             "Open-vocabulary detections with calibrated probabilities; GeoJSON and GeoParquet.",
             deps=[key(modality, "embeddings"), key(modality, "release"), key("shared", "vocabulary")],
+            kinds={"geojson", "parquet"},
+            partitions=SCENES[modality],
+            condition=scene_condition(modality),
+        ),
+        stage_asset(
+            saved_classes.SAVED_CLASSES,
+            modality,
+            "Searches that were kept as classes: prototypes, heads and thresholds from words and marks.",
+            deps=[key(modality, "release"), key("shared", "vocabulary")],
+            kinds={"sklearn"},
+        ),
+        stage_asset(
+            saved_classes.WATCH,
+            modality,
+            "What of the kept classes a scene shows; alerts of those on the watchlist as GeoJSON.",
+            deps=[key(modality, "embeddings"), key(modality, "saved_classes")],
             kinds={"geojson", "parquet"},
             partitions=SCENES[modality],
             condition=scene_condition(modality),

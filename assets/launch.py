@@ -8,25 +8,47 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInProcessResult, JobDefinition
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.instance.ref import InstanceRef
 
 from assets.observe import register_and_observe
 from assets.partitions import set_name
 from assets.stage_asset import asset_metadata
-from ovd_platform.flow import archive, documents, labels, proposer_training, release, report, scenes, synthetic, training
+from ovd_platform.flow import (
+    archive,
+    calibration,
+    documents,
+    labels,
+    proposer_training,
+    release,
+    report,
+    saved_classes,
+    scenes,
+    synthetic,
+    training,
+)
 from ovd_platform.flow.ingest import IngestReport
-from ovd_platform.flow.stage import Stage, current, current_or_none, partitions_of
+from ovd_platform.flow.stage import Output, Stage, current, current_or_none, partitions_of
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.scene import MODALITIES
 from resources.workspace import HOME_VARIABLE
 
 Progress = Callable[[str], None]
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_NO_OUTPUT: Any = {
+    "compute_logs": {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+}
 _DAGSTER_YAML = """\
 # Instance of one workspace: SQLite, local runs. Move to Postgres when several machines write (see docs/runbook.md).
 telemetry: {enabled: false}
 nux: {enabled: false}  # no invitations in the UI
+python_logs: {managed_python_loggers: [ovd_platform], python_log_level: INFO}
 run_monitoring: {enabled: true}
 run_retries: {retry_on_asset_or_op_failure: false}
 concurrency:
@@ -51,15 +73,23 @@ class Summary:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def open_instance(ws: Workspace) -> DagsterInstance:
-    """The workspace's Dagster instance; made on first use."""
+def open_instance(ws: Workspace, *, capture_output: bool = True) -> DagsterInstance:
+    """The workspace's Dagster instance; made on first use.
+
+    Args:
+        ws: The workspace.
+        capture_output: Keep what steps print for the UI. It takes two processes a stream and step, which answer Ctrl-C with
+            tracebacks of their own; a run in this process can do without: the library's log reaches the UI either way.
+    """
     folder = ws.home.dagster
     config = folder / "dagster.yaml"
     if not config.is_file():
         config.write_text(_DAGSTER_YAML)
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ[HOME_VARIABLE] = str(ws.home.root)
-    return DagsterInstance.get()
+    if capture_output:
+        return DagsterInstance.get()
+    return DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=_NO_OUTPUT))
 
 
 @dataclass(slots=True)
@@ -117,8 +147,16 @@ class Launcher:
         if outcome.success:
             self.summary.materialized += names
             return True
+        if _interrupted(outcome):
+            raise KeyboardInterrupt
         self.summary.failed[names[0]] = _first_reason(outcome)
         return False
+
+
+def _interrupted(outcome: ExecuteInProcessResult) -> bool:
+    """Whether Ctrl-C ended the run: Dagster turns it into the failure of a step."""
+    errors = [event.step_failure_data.error for event in outcome.get_step_failure_events()]
+    return any(error is not None and error.cls_name == DagsterExecutionInterruptedError.__name__ for error in errors)
 
 
 def _first_reason(outcome: ExecuteInProcessResult) -> str:
@@ -150,7 +188,7 @@ def run_graph(ws: Workspace, *, say: Progress, retrain: bool = False, only_train
         What was done, what is stale and what failed.
     """
     logging.getLogger("dagster").setLevel(logging.ERROR)
-    with open_instance(ws) as instance:
+    with open_instance(ws, capture_output=False) as instance:
         launcher = Launcher(ws, instance, say, retrain)
         launcher.ingest()
         modalities = [modality for modality in MODALITIES if ws.scenes(modality)]
@@ -169,6 +207,7 @@ def run_graph(ws: Workspace, *, say: Progress, retrain: bool = False, only_train
                     [*chain, archive.ARCHIVE] if live and ws.config.archive.enabled else chain, modality, scene_id
                 )
         for modality in modalities:
+            _saved_classes(launcher, modality)
             _finish(launcher, modality)
         return launcher.summary
 
@@ -181,6 +220,43 @@ def renew_manifests(ws: Workspace, say: Progress) -> Summary:
             launcher.ensure(release.SCENE_MANIFEST, modality)
             launcher.ensure(release.SEARCH_INDEX, modality)
         return launcher.summary
+
+
+def renew_saved_classes(ws: Workspace, modality: str, say: Progress) -> Summary:
+    """After a class was kept or forgotten: its fit, and what the embedded scenes show of it."""
+    with open_instance(ws) as instance:
+        launcher = Launcher(ws, instance, say, retrain=False)
+        _saved_classes(launcher, modality)
+        return launcher.summary
+
+
+def _saved_classes(launcher: Launcher, modality: str) -> None:
+    """Fit the kept classes and look for them in every embedded scene; with none kept, events say that there is nothing to look for."""
+    ws = launcher.ws
+    if current_or_none(ws, modality, "release") is None:
+        return
+    fit, known = saved_classes.SAVED_CLASSES, launcher._known(modality, "saved_classes", "all")
+    kept = bool(saved_classes.saved_classes(ws, modality))
+    if not kept and not known:
+        _report(launcher, fit.materialize(ws, modality))
+    elif not launcher.ensure(fit, modality):
+        return
+    for scene_id in partitions_of(ws, modality, "embeddings"):
+        if kept:
+            launcher.ensure(saved_classes.WATCH, modality, scene_id)
+        elif not saved_classes.WATCH.is_current(ws, modality, scene_id) or not launcher._known(modality, "watch", scene_id):
+            _report(launcher, saved_classes.WATCH.materialize(ws, modality, scene_id))
+
+
+def _report(launcher: Launcher, output: Output) -> None:
+    """Tell the instance of an output that needed no run."""
+    event = AssetMaterialization(
+        AssetKey([output.modality, output.stage]),
+        partition=None if output.partition == "all" else output.partition,
+        metadata=asset_metadata(output),
+        tags={"dagster/data_version": output.version},
+    )
+    launcher.instance.report_runless_asset_event(event)
 
 
 def _scenes(ws: Workspace, modalities: list[str]) -> Iterator[tuple[str, str]]:
@@ -209,12 +285,7 @@ def _report_empty_buckets(launcher: Launcher, filled: set[str]) -> None:
     for number in range(documents.BUCKETS):
         bucket = documents.bucket_name(number)
         if bucket not in filled and bucket not in known:
-            output = documents.PDF_PAIRS.materialize(launcher.ws, "shared", bucket)
-            launcher.instance.report_runless_asset_event(
-                AssetMaterialization(
-                    asset_key, partition=bucket, metadata=asset_metadata(output), tags={"dagster/data_version": output.version}
-                )
-            )
+            _report(launcher, documents.PDF_PAIRS.materialize(launcher.ws, "shared", bucket))
 
 
 def _training(launcher: Launcher, modality: str) -> None:
@@ -232,7 +303,7 @@ def _training(launcher: Launcher, modality: str) -> None:
     launcher.ensure(synthetic.MERGED_DATASET, modality, trained=True)
     launcher.ensure(archive.CODEC_POLICY, modality, trained=True)
     if launcher.ensure(proposer_training.PROPOSER, modality, trained=True):
-        launcher.ensure_all([release.CALIBRATION, release.RELEASE], modality, trained=True)
+        launcher.ensure_all([calibration.CALIBRATION, release.RELEASE], modality, trained=True)
 
 
 def _finish(launcher: Launcher, modality: str) -> None:

@@ -11,7 +11,7 @@ from dagster import (
 
 from assets.partitions import set_name
 from assets.stage_asset import key, stage_asset
-from ovd_platform.flow import proposer_training, release, training
+from ovd_platform.flow import calibration, proposer_training, release, training
 from ovd_platform.flow.stage import Output, current
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.stores.home import read_json
@@ -57,7 +57,7 @@ def learning_assets(modality: str) -> list[AssetsDefinition]:
             pool="gpu",
         ),
         stage_asset(
-            release.CALIBRATION,
+            calibration.CALIBRATION,
             modality,
             "Prototypes, probabilities and thresholds per class, from labelled scenes kept away from the test side.",
             deps=[

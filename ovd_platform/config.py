@@ -4,7 +4,7 @@ Belongs here: every setting with its default, unit and meaning. Does not belong 
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -86,18 +86,48 @@ class LearnConfig(_Section):
         ge=0,
         description="Labels with a smaller side (root of the area) are neither object nor background to the proposer.",
     )
-    proposer_unlabelled: Literal["background", "ignore"] = Field(
+    proposer_unlabelled: Literal["background", "ignore", "object"] = Field(
         "background",
-        description="What the starter proposer is sure of and no label names: background (labels are complete), or ignored.",
+        description="What the starter proposer is sure of and no label names: background (labels are complete), ignored, or an object.",
     )
+
+
+class ProposerConfig(_Section):
+    """One proposer beside, or instead of, the release's own."""
+
+    kind: Literal["release", "cfar", "torchvision", "transformers", "sam", "detectron2"]
+    modality: Literal["optical", "sar"] | None = Field(None, description="Scenes it looks at; None: all (CFAR: SAR alone).")
+    model: str | None = Field(None, description="torchvision: name of the detector; sam: vit_b, vit_l or vit_h.")
+    checkpoint: str | None = Field(None, description="File of weights; transformers: folder of a checkpoint.")
+    config: str | None = Field(None, description="detectron2: its YAML file.")
+    settings: dict[str, Any] = Field(default_factory=dict, description="More settings of the kind; see docs/configuration.md.")
+    stem: Literal["average", "first3", "pca"] = Field("average", description="How other than three bands become three planes.")
+    scale: float = Field(1.0, gt=0, description="Working-scale pixels per scene pixel; small objects want 2 or more.")
+    batch: int = Field(4, ge=1, description="Tiles a forward pass.")
+    min_objectness: float = Field(0.02, ge=0, lt=1, description="Weaker answers are dropped.")
+    weight: float = Field(1.0, gt=0, le=1, description="Factor on its objectness when fused with others.")
 
 
 class ProposeConfig(_Section):
     """Where any object might be."""
 
+    proposers: tuple[ProposerConfig, ...] = Field((), description="Proposers to fuse; empty: the release's own alone.")
+
     max_per_mpx: float = Field(100.0, gt=0, description="Proposals kept per 10^6 px, best objectness first.")
     min_per_scene: int = Field(300, ge=1, description="A small scene keeps at least this many.")
     cfar_false_alarm_rate: float = Field(1e-5, gt=0, lt=1, description="SAR: stated false-alarm rate per pixel.")
+
+
+class EmbedConfig(_Section):
+    """What is stored of a scene for search."""
+
+    regions: Literal["crop", "roi"] = Field(
+        "crop", description="One forward a proposal (crop), or one dense pass whose tokens are pooled (roi)."
+    )
+    roi_scale: float = Field(0.5, gt=0, le=1, description="Scale of the dense pass; smaller is faster and coarser.")
+    grid_px: int = Field(
+        0, ge=0, description="Side of grid cells that get vectors of their own, wherever no proposal is; 0 stores none."
+    )
 
 
 class SplitConfig(_Section):
@@ -144,9 +174,16 @@ class EvaluationConfig(_Section):
     """How a release is evaluated and reported."""
 
     ignore_classes: tuple[str, ...] = Field(("ignore",), description="Labels of these classes are regions nobody judges.")
+    negative_scenes: tuple[str, ...] = Field(
+        (), description="Scene ids (or patterns such as `sea_*`) looked through by people and without any object."
+    )
+    masks: str | None = Field(
+        None, description="Folder of masks nobody judges (cloud): `<scene id>.geojson`, or rasters other than zero there."
+    )
     replicates: int = Field(300, ge=20, description="Bootstrap draws over scenes.")
     few_shot_draws: int = Field(30, ge=2, description="Draws of examples a class.")
     shifted_scenes: int = Field(2, ge=0, description="Held-out scenes proposed again with the grid moved by half a tile.")
+    archived_scenes: int = Field(1, ge=0, description="Held-out scenes answered once more from their archive.")
     eur_per_hour: float = Field(0.10, ge=0, description="Price of the machine, for the cost of 1,000 km2.")
 
 
@@ -157,6 +194,8 @@ class OvdConfig(_Section):
         imagery: Files, folders or globs of scenes; relative paths start at the folder of `ovd.yaml`.
         documents: Files, folders or globs of PDFs.
         document_passwords: Tried in order on encrypted documents.
+        document_words: Where words are read from pixels: nowhere, on pages without text, or inside the figures too (a second an image).
+        document_seconds: Wall time for one document; what was read until then is kept.
         labels: Label files or folders.
         vocabulary: Vocabulary file; made from the labels' class names when None.
         truth: Folder with the exact truth of the rendered world; evaluation only.
@@ -169,6 +208,8 @@ class OvdConfig(_Section):
     imagery: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
     document_passwords: tuple[str, ...] = ()
+    document_words: Literal["off", "pages", "figures"] = "pages"
+    document_seconds: float = Field(300.0, gt=0)
     labels: tuple[str, ...] = ()
     vocabulary: str | None = None
     truth: str | None = None
@@ -180,6 +221,7 @@ class OvdConfig(_Section):
     radiometry: dict[str, RadiometryConfig] = Field(default_factory=dict)
     learn: LearnConfig = Field(default_factory=LearnConfig)
     propose: ProposeConfig = Field(default_factory=ProposeConfig)
+    embed: EmbedConfig = Field(default_factory=EmbedConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)
     synthesis: SynthesisConfig = Field(default_factory=SynthesisConfig)
     archive: ArchiveConfig = Field(default_factory=ArchiveConfig)

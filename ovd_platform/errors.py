@@ -14,6 +14,10 @@ class InputError(OvdError):
     """The call is wrong: fix the arguments or the configuration."""
 
 
+class UnknownNameError(InputError):
+    """Something was asked for by a name nothing has: a scene, a hit, an upload."""
+
+
 class ShapeError(InputError):
     """Array arguments disagree about their axes."""
 

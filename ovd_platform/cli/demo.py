@@ -71,7 +71,8 @@ def make_demo(directory: Path, seed: int) -> Workspace:
 
 def run_demo(directory: Path, seed: int) -> int:
     """Run the demo; returns the exit code."""
-    from ovd_platform.cli.main import print_hits, print_summary
+    from ovd_platform.cli.main import print_summary
+    from ovd_platform.cli.searching import print_hits
 
     started = time.monotonic()
     console.print("[bold]The imagery of this demo is rendered. Nothing in it was ever in orbit.[/bold]")

@@ -1,5 +1,6 @@
 """The commands around reports: print the present one, compare two, evaluate detections of others."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ovd_platform.errors import InputError
+from ovd_platform.errors import DataError, InputError
 
 console = Console(soft_wrap=True)
 report_app = typer.Typer(invoke_without_command=True, no_args_is_help=False, add_completion=False)
@@ -42,9 +43,9 @@ def compare(
 ) -> None:
     """Compare two evaluations of the same scenes by paired bootstrap, and say which is better."""
     from ovd_platform.evaluate.compare import compare_stats
-    from ovd_platform.stores.home import read_json, write_json
+    from ovd_platform.stores.home import write_json
 
-    found = compare_stats(*(read_json(_stats_path(home, modality, name)) for name in (a, b)))
+    found = compare_stats(*(_read_stats(_stats_path(home, modality, name)) for name in (a, b)))
     console.print(_table(found, everything=everything))
     console.print(f"Verdict: [bold]{found['verdict']['word']}[/bold]. {found['verdict']['reason']}", highlight=False)
     if out is not None:
@@ -63,6 +64,21 @@ def _stats_path(home: Path, modality: str, name: str) -> Path:
             "`ovd status` names the releases."
         )
     return kept[-1]
+
+
+def _read_stats(path: Path) -> dict[str, Any]:
+    """Statistics of one evaluation."""
+    try:
+        values = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"Cannot read {path}: expected stats.json of an evaluation, got {error}. Evaluate again.") from error
+    if not isinstance(values, dict) or not {"schema", "header", "replicates"} <= set(values):
+        note = "; ".join(values.get("notes", ())) if isinstance(values, dict) else ""
+        raise DataError(
+            f"Cannot compare {path}: expected the statistics of an evaluation, got a file without them"
+            f"{f' ({note})' if note else ''}. Pass a report's folder or its stats.json."
+        )
+    return values
 
 
 def _table(found: dict[str, Any], *, everything: bool) -> Table:
@@ -101,6 +117,8 @@ def evaluate_outside(
     from ovd_platform.evaluate.report import write_report
     from ovd_platform.evaluate.stats import evaluate
 
+    if out.exists() and not out.is_dir():
+        raise InputError(f"Cannot write a report to {out}: expected a folder, got a file. Name another with --out.")
     given = outside_input(detections, truth, OutsideRules(threshold, probabilities, oriented, name))
     with console.status("evaluating"):
         stats = evaluate(given, seed=seed, created_utc=datetime.now(UTC).isoformat(timespec="seconds"))

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,14 +59,45 @@ def renew_manifests(ws: Workspace) -> "Summary":
         return renew(ws, say=print)
 
 
-def serve(ws: Workspace, host: str, port: int) -> int:
-    """Start the Dagster UI and daemon on a workspace; returns its exit code."""
-    from assets.launch import open_instance
+def renew_saved_classes(ws: Workspace, modality: str) -> "Summary":
+    """After a class was kept or forgotten: fit the kept classes and look for them in the embedded scenes."""
+    from assets.launch import renew_saved_classes as renew
 
+    with _room(ws):
+        return renew(ws, modality, say=print)
+
+
+def serve(ws: Workspace, host: str, port: int, *, page_port: int, token: str) -> int:
+    """Run the search page and the Dagster UI and daemon on a workspace until Ctrl-C, or until both have ended.
+
+    Each is a process of its own: if one ends, the other goes on.
+
+    Args:
+        ws: The workspace.
+        host: Address both listen on.
+        port: Port of the Dagster UI.
+        page_port: Port of the page.
+        token: Secret of the page, or "".
+
+    Returns:
+        0 after Ctrl-C, else the first exit code that was not 0.
+
+    Raises:
+        ResourceError: If the page's port is taken.
+    """
+    from assets.launch import open_instance
+    from ovd_platform.cli.processes import run_beside
+    from ovd_platform.serve.server import check_port
+
+    check_port(host, page_port)
     with open_instance(ws):
         pass
-    environment = {**os.environ, "OVD_HOME": str(ws.home.root), "DAGSTER_HOME": str(ws.home.dagster)}
+    environment = {**os.environ, "OVD_HOME": str(ws.home.root), "DAGSTER_HOME": str(ws.home.dagster), "OVD_TOKEN": token}
+    page = [sys.executable, "-c", "from ovd_platform.cli.main import main; main()", "page", "-C", str(ws.home.root)]
     quiet = ("-W", "ignore:Function `dev_command` is superseded")  # its successor wants a project layout of its own
-    command = [sys.executable, *quiet, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml")]
-    command += ["-h", host, "-p", str(port)]
-    return subprocess.call(command, env=environment, cwd=ws.home.dagster)
+    dagster = [sys.executable, *quiet, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml")]
+    commands = {
+        "search page": [*page, "--host", host, "--port", str(page_port)],
+        "Dagster": [*dagster, "-h", host, "-p", str(port)],
+    }
+    return run_beside(commands, environment, ws.home.dagster, silent="search page")

@@ -11,14 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ovd_platform.cli.evaluation import evaluate_outside, report_app
+from ovd_platform.cli.searching import classes_app, search, watch
 from ovd_platform.errors import OvdError
 from ovd_platform.flow.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from assets.launch import Summary
-    from ovd_platform.records.prompt import Hit
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", help=__doc__, pretty_exceptions_enable=False
@@ -30,6 +28,7 @@ errors = Console(stderr=True, soft_wrap=True)
 
 Home = Annotated[Path, typer.Option("--home", "-C", envvar="OVD_HOME", help="Workspace folder (with ovd.yaml).")]
 _HERE = Path()
+_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -39,9 +38,11 @@ def main() -> None:
     except OvdError as error:
         errors.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:  # typer turns Ctrl-C inside a command into an exit with 130
+        if isinstance(stop, SystemExit) and stop.code != _INTERRUPTED:
+            raise
         errors.print("Interrupted. What was finished is kept; the same command goes on from there.")
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
 
 
 @app.command()
@@ -123,77 +124,53 @@ def up(
     home: Home = _HERE,
     host: Annotated[str, typer.Option(help="Address to listen on; loopback by default.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
+    page_port: Annotated[int, typer.Option(help="Port of the search page.")] = 8080,
+    token: Annotated[
+        str, typer.Option(envvar="OVD_TOKEN", help="Secret the page asks for; made up where the host is not loopback.")
+    ] = "",
 ) -> None:
-    """Show the asset graph: the Dagster UI and daemon on this workspace."""
+    """Show the workspace: the search page, and the Dagster UI and daemon beside it; Ctrl-C stops all."""
     from ovd_platform.cli import graph
 
-    console.print(f"Dagster UI: http://{host}:{port}  (Ctrl-C stops it)")
-    raise typer.Exit(graph.serve(Workspace.open(home), host, port))
+    ws, token = Workspace.open(home), _token(host, token)
+    console.print(f"Search page: [bold]{_address(host, page_port, token)}[/bold]")
+    console.print(f"Dagster UI:  http://{host}:{port}  (Ctrl-C stops both)")
+    raise typer.Exit(graph.serve(ws, host, port, page_port=page_port, token=token))
 
 
 @app.command()
-def search(
-    text: Annotated[str, typer.Option(help="Words.")] = "",
-    chip: Annotated[list[str] | None, typer.Option(help="Example: image file or SCENE:x0,y0,x1,y1; repeatable.")] = None,
-    not_chip: Annotated[list[str] | None, typer.Option(help="Example of what is not meant; repeatable.")] = None,
-    bbox: Annotated[str, typer.Option(help="west,south,east,north in degrees.")] = "",
-    from_: Annotated[str, typer.Option("--from", help="Earliest acquisition, ISO 8601.")] = "",
-    to: Annotated[str, typer.Option(help="Latest acquisition, ISO 8601.")] = "",
-    instrument: Annotated[list[str] | None, typer.Option(help="Only this instrument; repeatable.")] = None,
-    top: Annotated[int, typer.Option(help="Hits at most.", min=1)] = 20,
-    modality: Annotated[str, typer.Option(help="optical or sar.")] = "optical",
-    documents: Annotated[
-        bool, typer.Option(help="Let pictures of the documents whose captions say the words join as examples.")
-    ] = True,
-    geojson: Annotated[Path | None, typer.Option(help="Write the hits as GeoJSON.")] = None,
-    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet (PNG).")] = None,
+def page(
     home: Home = _HERE,
+    host: Annotated[str, typer.Option(help="Address to listen on; loopback by default.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the search page.")] = 8080,
+    token: Annotated[
+        str, typer.Option(envvar="OVD_TOKEN", help="Secret the page asks for; made up where the host is not loopback.")
+    ] = "",
+    name: Annotated[list[str] | None, typer.Option(help="Further host name it is reached by; repeatable.")] = None,
 ) -> None:
-    """Find objects by words, by example, or both."""
-    from ovd_platform.flow import query
-    from ovd_platform.records.prompt import SearchFilter
-    from ovd_platform.search.answers import hits_to_geojson
+    """Serve the search page alone, without Dagster."""
+    from ovd_platform.serve.guards import Access
+    from ovd_platform.serve.server import serve
 
-    ws = Workspace.open(home)
-    where = SearchFilter(
-        bbox_lonlat=_bbox(bbox), from_utc=from_ or None, to_utc=to or None, instruments=tuple(instrument or ()),
-    )  # fmt: skip
-    question = query.Question(text, tuple(chip or ()), tuple(not_chip or ()), modality, top, where, documents=documents)
-    hits = query.search(ws, question)
-    shown = query.document_examples(ws, question)
-    if shown is not None:
-        console.print(
-            f"{len(shown)} pictures of your documents have such captions and joined as examples (--no-documents: words alone)."
-        )
-    print_hits(hits, title=text or "by example")
-    if geojson:
-        geojson.write_text(json.dumps(hits_to_geojson(hits)))
-        console.print(f"GeoJSON: {geojson}")
-    path = sheet or ws.home.reports / "searches" / f"{time.strftime('%Y%m%d-%H%M%S')}.png"
-    console.print(f"Contact sheet: {query.write_sheet(ws, question, hits, path)}")
+    ws, token = Workspace.open(home), _token(host, token)
+    console.print(f"Search page: [bold]{_address(host, port, token)}[/bold]  (Ctrl-C stops it; API: /api/docs)")
+    serve(ws, Access(host, token, tuple(one.lower() for one in name or ())), port)
 
 
-def print_hits(hits: "Sequence[Hit]", title: str) -> None:
-    """Print hits as a table."""
-    from ovd_platform.search.answers import hits_to_rows
+def _token(host: str, token: str) -> str:
+    """The given token; a made-up one where others than this machine can reach the page."""
+    from secrets import token_urlsafe
 
-    rows = hits_to_rows(hits)
-    table = Table(title=title)
-    for name in rows[0] if rows else ("no hits",):
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*row.values())
-    console.print(table)
+    return token or ("" if host in ("127.0.0.1", "localhost", "::1") else token_urlsafe(24))
 
 
-def _bbox(text: str) -> tuple[float, float, float, float] | None:
-    if not text:
-        return None
-    try:
-        west, south, east, north = (float(value) for value in text.split(","))
-    except ValueError as error:
-        raise typer.BadParameter(f"expected west,south,east,north in degrees, got {text!r}", param_hint="--bbox") from error
-    return (west, south, east, north)
+def _address(host: str, port: int, token: str) -> str:
+    return f"http://{host}:{port}/" + (f"?token={token}" if token else "")
+
+
+app.command(name="search")(search)
+app.command(name="watch")(watch)
+app.add_typer(classes_app, name="classes")
 
 
 @app.command()

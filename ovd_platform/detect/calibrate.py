@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from ovd_platform.detect.calibration import Calibration, ClassCalibration
 from ovd_platform.detect.matching import DIFFICULT, UNLABELLED, label_proposals, without_duplicates
+from ovd_platform.detect.probability import fit_probability
 from ovd_platform.detect.prototypes import FloatArray, PrototypeSpace, background_prototypes, visual_prototypes
+from ovd_platform.detect.thresholds import threshold_at_precision, wilson_interval
 from ovd_platform.detect.vocabulary import Vocabulary
-from ovd_platform.errors import InputError, ShapeError, VersionMismatchError
+from ovd_platform.errors import ShapeError, VersionMismatchError
 from ovd_platform.records.annotation import Annotation
 from ovd_platform.stores.vector_rows import boxes_of, centred_units, vectors_of
 
@@ -28,7 +30,6 @@ HEAD_STRENGTHS = (0.003, 0.03)
 HEAD_NEGATIVES = 4000
 FOLDS = 4
 PARTIAL_IOU = 0.3
-MIN_ACCEPTED = 5
 VISUAL_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 DEFAULT_OBJECTNESS_WEIGHT = 0.005
 _LOG = logging.getLogger(__name__)
@@ -108,50 +109,6 @@ def fit_calibration(
     return Calibration(
         tuple(entries), space, text, prototypes, heads, encoder, proposer, vocabulary.version, vocabulary.target_precision, used
     )
-
-
-def wilson_interval(hits: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Confidence interval of a share.
-
-    Reference: Wilson 1927, score interval.
-
-    Args:
-        hits: Successes.
-        total: Trials, at least 1.
-        z: Normal quantile; the default gives 95 %.
-    """
-    if total < 1 or not 0 <= hits <= total:
-        raise InputError(f"Cannot make a Wilson interval: expected 0 <= hits <= total and total >= 1, got {hits} of {total}.")
-    share, spread = hits / total, z * z / total
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * np.sqrt(share * (1 - share) / total + spread / (4 * total)) / (1 + spread)
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
-
-
-def threshold_at_precision(
-    score_n: NDArray[np.floating], true_n: NDArray[np.bool_], target: float
-) -> tuple[float, int, int] | None:
-    """Score that finds the most while everything at or above it has the target precision.
-
-    Of thresholds that find the same objects the highest is taken: going lower would only buy false ones with spare precision.
-
-    Args:
-        score_n: Scores, shape (N,).
-        true_n: Whether each is right, shape (N,).
-        target: Precision to reach, (0, 1).
-
-    Returns:
-        (threshold, number right, number accepted), or None where no set of at least `MIN_ACCEPTED` reaches the target.
-    """
-    order = np.argsort(-score_n, kind="stable")
-    right, total = np.cumsum(true_n[order]), np.arange(1, len(order) + 1)
-    last_of_value = np.append(score_n[order][1:] != score_n[order][:-1], True) if len(order) else np.zeros(0, dtype=bool)
-    good = np.flatnonzero(last_of_value & (right >= target * total) & (total >= MIN_ACCEPTED))
-    if not len(good):
-        return None
-    useful = good[right[good] == right[good[-1]]]
-    end = int(useful[0])
-    return float(score_n[order[end]]), int(right[end]), int(total[end])
 
 
 def head_features(visual_nd: FloatArray, text_margin_n: FloatArray, visual_margin_n: FloatArray) -> FloatArray:
@@ -348,17 +305,15 @@ def _head(
 def _probability(
     entry: ClassCalibration, evidence: _Evidence, score_n: FloatArray, true_n: NDArray[np.bool_], target: float
 ) -> ClassCalibration:
-    from sklearn.linear_model import LogisticRegression
-
-    spread, middle = max(float(score_n.std()), 1e-6), float(score_n.mean())
-    model = LogisticRegression(C=100.0, max_iter=300).fit(((score_n - middle) / spread)[:, None], true_n)
-    slope = float(model.coef_[0, 0]) / spread
-    if slope <= 0:
+    fitted = fit_probability(score_n, true_n)
+    if fitted is None:
         return replace(entry, reason="abstains: higher scores do not mean the class more often")
     entry = replace(
         entry,
-        slope=slope,
-        intercept=float(model.intercept_[0]) - slope * middle,
+        slope=fitted.slope,
+        intercept=fitted.intercept,
+        beta=fitted.beta,
+        curve=fitted.curve,
         context_range=_usual_context(evidence, true_n),
     )
     shown = _shown(evidence, score_n)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ovd_platform.detect.probability import Kind, ProbabilityMap
 from ovd_platform.detect.prototypes import FloatArray, PrototypeSpace
 from ovd_platform.errors import StaleError
 
@@ -27,6 +28,8 @@ class ClassCalibration:
         objectness_weight: Weight of the log-odds of objectness in the score, beside the margin or the head.
         slope: Of probability = sigmoid(slope score + intercept); None abstains.
         intercept: Of the same.
+        beta: Bends the logistic where there are some dozen examples; see `probability.ProbabilityMap`.
+        curve: Replaces it where there are hundreds.
         threshold: Lowest accepted score; None accepts nothing.
         precision: Precision at the threshold on held-out folds, with its 95 % Wilson interval.
         precision_low: Lower end.
@@ -53,12 +56,15 @@ class ClassCalibration:
     average_precision: float | None = None
     context_range: tuple[float, float] | None = None
     reason: str = ""
+    beta: tuple[float, float, float] | None = None
+    curve: tuple[tuple[float, float], ...] = ()
 
     def probability(self, score_n: NDArray[np.floating]) -> NDArray[np.float64] | None:
         """Calibrated probabilities of scores, or None where the class abstains."""
         if self.slope is None or self.intercept is None:
             return None
-        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(self.slope * score_n + self.intercept, -50, 50))))
+        kind: Kind = "isotonic" if self.curve else "beta" if self.beta else "platt"
+        return ProbabilityMap(kind, self.slope, self.intercept, self.beta, self.curve)(score_n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +154,8 @@ def load_calibration(folder: Path) -> Calibration:
     version = facts.pop("version")
     for entry in facts["classes"]:
         entry["context_range"] = tuple(entry["context_range"]) if entry["context_range"] else None
+        entry["beta"] = tuple(entry["beta"]) if entry.get("beta") else None
+        entry["curve"] = tuple((score, value) for score, value in entry.get("curve", ()))
     named = {
         part: {name.split("/", 1)[1]: array for name, array in arrays.items() if name.startswith(f"{part}/")}
         for part in ("space", "prototypes", "heads")

@@ -1,4 +1,4 @@
-"""Detections for other programs: tables, GeoJSON, GeoParquet, COCO. Belongs here: formats; making detections is `detect`'s."""
+"""Detections for other programs: tables, GeoJSON, GeoParquet, GeoPackage, COCO. Belongs here: formats; making detections is `detect`'s."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +13,7 @@ from ovd_platform.detect.vocabulary import Vocabulary
 from ovd_platform.errors import DataError
 from ovd_platform.geometry.footprint import split_antimeridian
 from ovd_platform.records.detection import Detection
+from ovd_platform.records.mask import Mask
 from ovd_platform.records.scene import SceneRecord
 
 if TYPE_CHECKING:
@@ -146,8 +147,29 @@ def write_geoparquet(path: Path, detections: Sequence[Detection]) -> int:
     return len(frame)
 
 
+def write_geopackage(path: Path, detections: Sequence[Detection]) -> int:
+    """Write the detections that have a place on Earth as a GeoPackage with one layer, ``detections``; replaces the file.
+
+    Returns:
+        Number written; the rest have no georeference and are only in the plain Parquet.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame = detections_to_geodataframe(detections).to_crs("EPSG:4326")
+    draft = path.with_suffix(".part.gpkg")
+    draft.unlink(missing_ok=True)
+    # A GeoPackage knows EPSG codes, not OGC:CRS84; coordinates stay x = longitude, y = latitude, as its standard asks.
+    frame.to_file(
+        draft, layer="detections", driver="GPKG", engine="pyogrio", geometry_type="MultiPolygon", promote_to_multi=True
+    )
+    draft.replace(path)
+    return len(frame)
+
+
 def detections_to_coco(
-    detections: Iterable[Detection], scenes: Sequence[SceneRecord], vocabulary: Vocabulary
+    detections: Iterable[Detection],
+    scenes: Sequence[SceneRecord],
+    vocabulary: Vocabulary,
+    masks: Mapping[str, Mask] | None = None,
 ) -> dict[str, Any]:
     """Detections as a COCO data set: images are whole scenes, annotations carry ``score``; ``info`` carries all versions.
 
@@ -157,6 +179,7 @@ def detections_to_coco(
         detections: Detections of the scenes.
         scenes: Scenes in the order of their image ids, from 1; a scene without detections stays an image.
         vocabulary: Gives category ids.
+        masks: Proposal id -> mask, scene pixels; those become polygons in ``segmentation``.
     """
     image_ids = {scene.scene_id: i for i, scene in enumerate(scenes, start=1)}
     category_ids = {entry.name: entry.coco_id for entry in vocabulary.classes}
@@ -168,7 +191,8 @@ def detections_to_coco(
                 f"Cannot export {detection.detection_id} to COCO: expected one of the given scenes and classes, got "
                 f"{detection.scene_id} and {detection.class_name}. Pass its scene and the vocabulary it was made with."
             )
-        annotations.append(_coco_annotation(len(annotations) + 1, detection, image_ids, category_ids))
+        mask = (masks or {}).get(detection.proposal_id)
+        annotations.append(_coco_annotation(len(annotations) + 1, detection, image_ids, category_ids, mask))
         for name, seen in versions.items():
             seen.add(getattr(detection, name))
     info: dict[str, Any] = {name: sorted(seen) for name, seen in versions.items()}
@@ -202,23 +226,39 @@ def _coco_image(image_id: int, scene: SceneRecord) -> dict[str, Any]:
 
 
 def _coco_annotation(
-    number: int, detection: Detection, image_ids: Mapping[str, int], category_ids: Mapping[str, int]
+    number: int, detection: Detection, image_ids: Mapping[str, int], category_ids: Mapping[str, int], mask: Mask | None
 ) -> dict[str, Any]:
     x0, y0, x1, y1 = detection.box_scene_xyxy
+    solid = mask is not None and mask.area_px > 0
     return {
         "id": number,
         "image_id": image_ids[detection.scene_id],
         "category_id": category_ids[detection.class_name],
         "bbox": [x0, y0, x1 - x0, y1 - y0],
-        "area": (x1 - x0) * (y1 - y0),
+        "area": float(mask.area_px) if mask is not None and solid else (x1 - x0) * (y1 - y0),
         "iscrowd": 0,
-        "segmentation": [],
+        "segmentation": _polygons(mask) if mask is not None and solid else [],
         "score": detection.score if detection.probability is None else detection.probability,
         "calibrated": detection.probability is not None,
         "accepted": detection.accepted,
         "detection_id": detection.detection_id,
+        "proposal_id": detection.proposal_id,
+        "odd_context": detection.odd_context,
         "rendered": detection.rendered,
     }
+
+
+def _polygons(mask: Mask) -> list[list[float]]:
+    """Outlines of a mask along pixel edges, x, y, x, y, ...; holes are left out, as COCO has none."""
+    import shapely
+    from rasterio.features import shapes
+
+    parts = [
+        shapely.geometry.shape(outline) for outline, value in shapes(mask.bits_hw.astype("uint8"), connectivity=4) if value
+    ]
+    return [
+        [float(value) for x, y in part.exterior.coords[:-1] for value in (x + mask.left_px, y + mask.top_px)] for part in parts
+    ]
 
 
 def _geometry(detection: Detection) -> dict[str, Any] | None:

@@ -6,10 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
-from ovd_platform.documents.extract import extract_document
-from ovd_platform.documents.guarded import DEFAULT_SECONDS, extract_document_guarded
+from ovd_platform.documents.guarded import (
+    DEFAULT_SECONDS,
+    PixelWords,
+    extract_document_guarded,
+    extract_with_words,
+    extractor_version,
+)
 from ovd_platform.documents.opening import document_slug
-from ovd_platform.documents.outcome import EXTRACTOR_VERSION, DocumentOutcome
+from ovd_platform.documents.outcome import DocumentOutcome
 from ovd_platform.errors import InputError
 from ovd_platform.guarded import DEFAULT_MEMORY_BYTES
 from ovd_platform.stores.home import file_hash
@@ -44,6 +49,7 @@ def extract_bucket(
     seconds: float = DEFAULT_SECONDS,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     processes: int = 1,
+    words: PixelWords = "off",
     progress: _Progress | None = None,
 ) -> list[DocumentOutcome]:
     """Outcomes of the documents of a bucket; unchanged ones are taken from before, vanished ones are dropped.
@@ -60,12 +66,13 @@ def extract_bucket(
         seconds: Wall time for a document.
         memory_bytes: Memory of a child.
         processes: Children at once.
+        words: Where words are read from pixels (`extract_document_guarded`); another choice than before extracts again.
         progress: Told (done, total, document).
 
     Returns:
         One outcome a document, in the order of their ids.
     """
-    known = {(outcome.document_id, outcome.version): outcome for outcome in previous if _reusable(outcome, images_dir)}
+    known = {(outcome.document_id, outcome.version): outcome for outcome in previous if _reusable(outcome, images_dir, words)}
     wanted = _identified(paths)
 
     def one(item: tuple[str, str, Path]) -> DocumentOutcome:
@@ -74,9 +81,17 @@ def extract_bucket(
         if before is not None:
             return before
         if not guarded:
-            return extract_document(path, images_dir, passwords=passwords, document_id=document_id, seconds=seconds)
+            return extract_with_words(
+                path, images_dir, passwords=passwords, document_id=document_id, seconds=seconds, words=words
+            )
         return extract_document_guarded(
-            path, images_dir, passwords=passwords, seconds=seconds, memory_bytes=memory_bytes, document_id=document_id
+            path,
+            images_dir,
+            passwords=passwords,
+            seconds=seconds,
+            memory_bytes=memory_bytes,
+            document_id=document_id,
+            words=words,
         )
 
     outcomes = []
@@ -107,6 +122,6 @@ def _identified(paths: Sequence[Path]) -> list[tuple[str, str, Path]]:
     return found
 
 
-def _reusable(outcome: DocumentOutcome, images_dir: Path) -> bool:
-    current = outcome.extractor == EXTRACTOR_VERSION and outcome.error is None
+def _reusable(outcome: DocumentOutcome, images_dir: Path, words: PixelWords) -> bool:
+    current = outcome.extractor == extractor_version(words) and outcome.error is None
     return current and all((images_dir / pair.image_path).is_file() for pair in outcome.pairs)

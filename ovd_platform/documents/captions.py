@@ -74,7 +74,7 @@ def find_captions(lines: Sequence[TextLine]) -> list[Caption]:
     Returns:
         New list in the order of the lines. Sentences that merely begin with "Figure 3 shows" are left out.
     """
-    usual_pt = _usual_size(lines)
+    usual_pt = usual_size(lines)
     captions = []
     taken: set[int] = set()
     for index, line in enumerate(lines):
@@ -93,7 +93,7 @@ def find_captions(lines: Sequence[TextLine]) -> list[Caption]:
     return captions
 
 
-def _usual_size(lines: Sequence[TextLine]) -> float:
+def usual_size(lines: Sequence[TextLine]) -> float:
     """Font size that most letters of the page have."""
     letters: dict[float, int] = {}
     for line in lines:
@@ -106,12 +106,14 @@ def _strength(match: re.Match[str], line: TextLine, lines: Sequence[TextLine], u
     differs = abs(line.size_pt - usual_pt) > 0.4 or line.bold or line.italic
     delimiter = match["delimiter"]
     text = match["text"]
-    if delimiter in (":", "|", "–", "—"):
+    if delimiter in (":", "|", "–", "—") or (delimiter == "-" and (opens_block or differs)):
         return 1.0 if opens_block or differs else 0.9
+    if delimiter == "." and (not text or not text[0].islower()) and (opens_block or differs):
+        return 1.0
     if _VERBS.match(text):
         return 0.0
     if delimiter == "." and (not text or not text[0].islower()):
-        return 1.0 if opens_block or differs else 0.8
+        return 0.8
     if not text and (opens_block or differs):
         return 0.8
     if not delimiter and text and not text[0].islower() and text[0] not in ",;)":
@@ -194,18 +196,3 @@ def split_parts(text: str) -> tuple[str, dict[str, str]]:
         for mark, end in zip(marks, ends, strict=True)
     }
     return text[: marks[0].start()].strip(" :;,.-–"), parts
-
-
-def mention_pattern(label: str) -> re.Pattern[str] | None:
-    """Pattern that finds mentions of a figure in running text, also within "Figures 2 and 3"; None without a label."""
-    match = re.match(r"^\S+\s+(.+)$", label)
-    if match is None:
-        return None
-    number = r"\s*".join(re.escape(part) for part in re.split(r"\s+|(?<=_)|(?=_)", match[1]) if part)
-    words = (
-        r"(?:Figures?|Figs?\.?|Abbildung(?:en)?|Abb\.?|Bild(?:er)?|Figuras?|Images?|Photos?|Plates?|Chips?|Maps?|Karten?|"
-        r"Рис\.?)"
-    )
-    return re.compile(
-        rf"\b{words}\s*(?:[\w.\-]+\s*(?:,|and|und|et|y|&|-|–|to)\s*)*{number}(?![\d.]?\d|[_A-Za-z]\w)", re.IGNORECASE
-    )

@@ -1,4 +1,4 @@
-"""Vector drawings of a page: marks over images, and drawn figures. Belongs here: shapes and clusters; never captions."""
+"""Vector drawings of a page: marks over images, and parts of drawn figures. Belongs here: shapes; clusters are regions'."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ovd_platform.documents.page_boxes import Box, box_area, clipped, covered_fraction, grown, intersection_area, union_box
-from ovd_platform.documents.page_text import TextLine
+from ovd_platform.documents.page_boxes import Box, clipped, grown, union_box
 
 Shape = Literal["rectangle", "circle", "ellipse", "arrow", "line", "polygon", "path"]
 _MAX_DRAWINGS = 20_000
-_CELL_PT = 4.0
 _MAX_ARROW_SEARCH = 1500
 _MAX_HEAD_PT = 14.0
 
@@ -37,21 +35,6 @@ class Drawing:
     ends: tuple[tuple[float, float], tuple[float, float]]
 
 
-@dataclass(frozen=True, slots=True)
-class VectorRegion:
-    """A cluster of drawings that may be a figure.
-
-    Attributes:
-        box: Page box in points, with the labels that belong to it.
-        pieces: Number of drawings and small images in it.
-        certain: False if it may as well be a table or a text frame: kept only with a caption.
-    """
-
-    box: Box
-    pieces: int
-    certain: bool
-
-
 def page_drawings(page: Any) -> list[Drawing]:
     """Painted paths and drawn annotations of a page; at most 20,000.
 
@@ -59,14 +42,20 @@ def page_drawings(page: Any) -> list[Drawing]:
         page: An open PyMuPDF page without rotation.
     """
     found: list[Drawing] = []
-    for path in page.get_cdrawings()[:_MAX_DRAWINGS]:
-        drawing = _drawing(path) if path.get("type") in ("s", "f", "fs") else None
-        if drawing is not None:
-            found.append(drawing)
+    clips: list[Box | None] = []
+    for path in page.get_cdrawings(extended=True)[:_MAX_DRAWINGS]:
+        level = int(path.get("level", 0))
+        if path.get("type") in ("s", "f", "fs"):
+            drawing = _drawing(path, clips[min(level, len(clips)) - 1] if level and clips else None)
+            if drawing is not None:
+                found.append(drawing)
+        else:  # a clip holds for what is deeper, and is within those above it already; a group clips nothing
+            above = clips[min(level, len(clips)) - 1] if level and clips else None
+            clips[level:] = [tuple(map(float, path["scissor"])) if path.get("scissor") else above]  # type: ignore[list-item]
     return _join_arrows(found + _annotations(page))
 
 
-def _drawing(path: dict[str, Any]) -> Drawing | None:
+def _drawing(path: dict[str, Any], clip: Box | None = None) -> Drawing | None:
     items = path.get("items", [])
     rect = path.get("rect")
     if not items or rect is None:
@@ -75,6 +64,10 @@ def _drawing(path: dict[str, Any]) -> Drawing | None:
     white = path.get("fill") == (1.0, 1.0, 1.0) and path.get("color") in (None, (1.0, 1.0, 1.0))
     if white:
         return None
+    if clip is not None:
+        box = clipped(box, grown(clip, 0.5))
+        if box[2] < box[0] or box[3] < box[1]:
+            return None
     points = _points(items)
     curves = sum(item[0] == "c" for item in items)
     slanted = curves > 0 or any(_is_slanted(item) for item in items)
@@ -207,61 +200,3 @@ def _annotations(page: Any) -> list[Drawing]:
         color = _color({"color": tuple(annotation.colors.get("stroke") or ()) or None})
         found.append(Drawing((box[0], box[1], box[2], box[3]), shape, True, False, color, ((box[0], box[1]), (box[2], box[3]))))
     return found
-
-
-def vector_regions(pieces: Sequence[tuple[Box, int]], lines: Sequence[TextLine], bounds: Box) -> list[VectorRegion]:
-    """Clusters of drawings large enough to be a figure.
-
-    Args:
-        pieces: Page boxes of drawings and images, each with how much it speaks for a figure: 0 a straight line or frame,
-            1 a slanted or curved one or a small image, 8 images that overlap each other.
-        lines: Text of the page that may label the figures (no captions).
-        bounds: The page.
-
-    Returns:
-        New list in reading order.
-    """
-    usable = [(clipped(box, bounds), weight) for box, weight in pieces if box_area(box) < 0.5 * box_area(bounds)]
-    usable = [(box, weight) for box, weight in usable if box[2] >= box[0] and box[3] >= box[1]]
-    if not usable:
-        return []
-    labels = _cluster_labels([box for box, _ in usable], bounds)
-    regions = []
-    for label in sorted(set(labels)):
-        members = [piece for piece, of in zip(usable, labels, strict=True) if of == label]
-        region = _region(members, lines)
-        if region is not None:
-            regions.append(region)
-    return sorted(regions, key=lambda region: (region.box[1], region.box[0]))
-
-
-def _cluster_labels(boxes: Sequence[Box], bounds: Box) -> list[int]:
-    """Connected components on a grid of 4 pt cells, so that the cost does not grow with the square of the drawings."""
-    from scipy import ndimage
-
-    columns = int((bounds[2] - bounds[0]) / _CELL_PT) + 2
-    rows = int((bounds[3] - bounds[1]) / _CELL_PT) + 2
-    grid_hw = np.zeros((rows, columns), dtype=bool)
-    cells = []
-    for x0, y0, x1, y1 in boxes:
-        left, top = int((x0 - bounds[0]) / _CELL_PT), int((y0 - bounds[1]) / _CELL_PT)
-        cells.append((top, left))
-        grid_hw[top : int((y1 - bounds[1]) / _CELL_PT) + 1, left : int((x1 - bounds[0]) / _CELL_PT) + 1] = True
-    spread_hw = ndimage.binary_dilation(grid_hw, structure=np.ones((3, 3), dtype=bool))
-    labels_hw, _ = ndimage.label(spread_hw, structure=np.ones((3, 3), dtype=int))
-    return [int(labels_hw[row, column]) for row, column in cells]
-
-
-def _region(members: Sequence[tuple[Box, int]], lines: Sequence[TextLine]) -> VectorRegion | None:
-    box = union_box(member for member, _ in members)
-    if box[2] - box[0] < 40 or box[3] - box[1] < 30:
-        return None
-    near = [line.box for line in lines if len(line.text) <= 40 and intersection_area(line.box, grown(box, 6)) > 0]
-    inside = sum(intersection_area(line.box, box) for line in lines)
-    weight = sum(of_member for _, of_member in members)
-    wordy = inside > 0.3 * box_area(box)
-    certain = weight >= 8 or (weight >= 4 and len(members) >= 6 and not wordy)
-    text = sum(covered_fraction(line.box, box) > 0.5 and len(line.text.split()) > 8 for line in lines)
-    if text > 4 and weight < 4:
-        return None
-    return VectorRegion(union_box([box, *near]), len(members), certain)

@@ -91,6 +91,24 @@ def judge(statistics: ImageStatistics, *, caption: str, nearby: str, vector: boo
     return Judgement("satellite", modality, min(0.95, 0.5 + score / 3), reason)
 
 
+def word_evidence(caption: str, nearby: str) -> dict[FigureKind, float]:
+    """How much the words speak for each kind, log units; 0 everywhere where they say nothing.
+
+    Args:
+        caption: Words that surely are about the image.
+        nearby: Words that may be.
+    """
+    satellite = bool(_SATELLITE.search(caption) or _RADAR.search(caption))
+    drawn, chart = bool(_DRAWN.search(caption)), bool(_MAP.search(caption))
+    return {
+        "satellite": (1.8 if satellite else 0.0) + (0.4 if _SATELLITE.search(nearby) or _RADAR.search(nearby) else 0.0),
+        "map": 2.2 if chart and not drawn else 0.0,
+        "diagram": 1.5 if drawn else 0.0,
+        "photograph": 2.2 if _PHOTO.search(caption) else 0.0,
+        "other": -1.0 if caption.strip() else 0.0,
+    }
+
+
 def _is_drawn(statistics: ImageStatistics) -> bool:
     """Large exactly flat areas, or much paper white; dark water is flat too, but noisy and never white."""
     paper = statistics.white > 0.25 and statistics.flat > 0.35

@@ -30,7 +30,7 @@ def guess_language(text: str, minimum_hits: int = 2) -> str:
     letters = [char for char in text if char.isalpha()]
     if not letters:
         return "und"
-    for code, low, high in (*_SCRIPTS, *_CJK):
+    for code, low, high in () if text.isascii() else (*_SCRIPTS, *_CJK):
         if sum(low <= char <= high for char in letters) > 0.2 * len(letters):
             return code
     words = re.findall(r"[^\W\d_]+", text.lower())

@@ -12,7 +12,10 @@ from ovd_platform.documents.page_text import Paragraph, TextLine
 _FAR = 1e4
 _REACH_PT = 72.0
 _PANEL_GAP_PT = 60.0
+_PART_REACH_PT = 32.0
+_ROW_GAP_PT = 14.0
 _COLUMN_LETTERS = 90
+_SUNK_PT, _SUNK_SHARE = 8.0, 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ def match_captions(
     *,
     habit: float = 0.0,
     columns: Sequence[tuple[float, float]] = (),
+    lettered: Sequence[bool] = (),
 ) -> list[Match]:
     """Assign captions to figures: each caption to its cheapest figure, leftover panels to their neighbour's caption.
 
@@ -65,6 +69,7 @@ def match_captions(
         body: Lines that are neither captions nor call-outs; a long one between figure and caption parts them.
         columns: Left and right of the text columns; a caption may stand anywhere in the column of its figure.
         habit: In [-1, 1]: captions of this document stand below (1), above (-1), or either (0).
+        lettered: Which figures have an "(a) ..." of their own; two such share a caption whatever their sizes.
 
     Returns:
         One match a figure, in the order of the boxes.
@@ -83,7 +88,7 @@ def match_captions(
         others = np.delete(cost_nk[n], k)
         rival = float(others.min() - cost_nk[n, k]) if len(others) else _FAR
         matches[n] = Match(k, *side_nk[n, k], rival=rival)
-    return _share_with_panels(boxes, captions, matches, cost_nk)
+    return _share_with_panels(boxes, captions, matches, cost_nk, lettered or [False] * len(boxes))
 
 
 def _assign(cost_nk: np.ndarray) -> list[tuple[int, int]]:
@@ -103,7 +108,7 @@ def _cost(box: Box, caption: Caption, habit: float, columns: Sequence[tuple[floa
         aside += 0 if over else 8
         gap = gap_y(box, words)
         under = centre(words)[1] > centre(box)[1]
-        if -8 <= gap <= _REACH_PT:
+        if -_SUNK_PT - _SUNK_SHARE * (box[3] - box[1]) <= gap <= _REACH_PT:  # a clipped image reaches under its caption
             penalty = 25 * max(0.0, -habit) if under else 6 + 25 * max(0.0, habit)
             return max(gap, 0) + aside + doubt + penalty, "below" if under else "above", gap
     if y_overlap(box, words) >= 0.5 and -4 <= gap_x(box, words) <= _REACH_PT / 2:
@@ -154,7 +159,7 @@ def _parted(box: Box, caption: Caption, body: Sequence[TextLine], side: str) -> 
 
 
 def _share_with_panels(
-    boxes: Sequence[Box], captions: Sequence[Caption], matches: list[Match], cost_nk: np.ndarray
+    boxes: Sequence[Box], captions: Sequence[Caption], matches: list[Match], cost_nk: np.ndarray, lettered: Sequence[bool]
 ) -> list[Match]:
     """Figures left without a caption join the caption of a neighbouring panel; then panels are counted in reading order."""
     owners = {match.caption: n for n, match in enumerate(matches) if match.caption is not None}
@@ -168,8 +173,8 @@ def _share_with_panels(
                 (max(gap_x(boxes[n], boxes[m]), gap_y(boxes[n], boxes[m])), m)
                 for m, other in enumerate(matches)
                 if other.caption is not None
-                and _are_panels(boxes[n], boxes[m])
-                and _reaches(boxes, n, captions[other.caption], matches, m)
+                and _are_panels(boxes[n], boxes[m], lettered[n] and lettered[m])
+                and _reaches(boxes, n, captions[other.caption], matches, m, lettered[n] and lettered[m])
             ]
             if options:
                 gap, m = min(options)
@@ -182,15 +187,15 @@ def _share_with_panels(
     return matches
 
 
-def _are_panels(first: Box, second: Box) -> bool:
+def _are_panels(first: Box, second: Box, lettered: bool) -> bool:
     row = y_overlap(first, second) > 0.6 and gap_x(first, second) < _PANEL_GAP_PT
     column = x_overlap(first, second) > 0.6 and gap_y(first, second) < _PANEL_GAP_PT
     sizes = sorted([first[3] - first[1], second[3] - second[1]])
-    return (row or column) and sizes[0] > 0.4 * sizes[1]
+    return (row or column) and (lettered or sizes[0] > 0.4 * sizes[1])
 
 
-def _reaches(boxes: Sequence[Box], n: int, caption: Caption, matches: list[Match], m: int) -> bool:
-    """Whether a leftover by the owner may share its caption: centred on both, wide, or stacked; not behind the words."""
+def _reaches(boxes: Sequence[Box], n: int, caption: Caption, matches: list[Match], m: int, lettered: bool) -> bool:
+    """Whether a leftover by the owner may share its caption: lettered, in a row, under a centred or wide caption, or stacked."""
     side = matches[m].side
     if side == "beside":
         return True
@@ -201,7 +206,9 @@ def _reaches(boxes: Sequence[Box], n: int, caption: Caption, matches: list[Match
     nearer_to_group = abs(centre(caption.box)[0] - centre(group)[0]) < abs(centre(caption.box)[0] - centre(boxes[m])[0]) + 2
     wide = caption.box[2] - caption.box[0] > 1.2 * (boxes[m][2] - boxes[m][0])
     stacked = x_overlap(boxes[n], boxes[m]) > 0.6
-    return nearer_to_group or wide or stacked
+    heights = (boxes[n][3] - boxes[n][1], boxes[m][3] - boxes[m][1])
+    row = abs(boxes[n][1] - boxes[m][1]) < 3 and abs(heights[0] - heights[1]) < 3 and gap_x(boxes[n], boxes[m]) < _ROW_GAP_PT
+    return lettered or row or nearer_to_group or wide or stacked
 
 
 def reading_order(boxes: Sequence[Box]) -> list[int]:
@@ -228,7 +235,11 @@ def own_part(box: Box, parts: Sequence[PartCaption], others: Sequence[Box]) -> P
             else (0.0 if part.box[1] >= box[1] - 2 else box[1] - part.box[3] + 4)
         )
         nearer = any(other != box and _below_gap(other, part.box) < gap for other in others)
-        if 0 <= max(gap, 0) <= 22 and not nearer and (best is None or gap < best[0]):
+        if (
+            0 <= max(gap, 0) <= (_PART_REACH_PT if part.bracketed else _PART_REACH_PT / 2)
+            and not nearer
+            and (best is None or gap < best[0])
+        ):
             best = (gap, part)
     return best[1] if best else None
 

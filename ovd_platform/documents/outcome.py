@@ -3,9 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from ovd_platform.documents.callouts import Callout, callout_from_dict
 from ovd_platform.records.pair import Pair
 
-EXTRACTOR_VERSION = "figures-1"
+EXTRACTOR_VERSION = "figures-2"
 """Changes whenever the extraction would answer differently; outcomes of another version are made again."""
 
 
@@ -39,6 +40,7 @@ class DocumentOutcome:
         notes: What people should know: repaired, pages skipped, decorations left out.
         uri: Where the file was.
         overlays: Marks drawn over the images.
+        callouts: Words over or beside the images with what they point to; words that point to nothing are in the pairs only.
         extractor: Version of the code that made it.
     """
 
@@ -51,6 +53,7 @@ class DocumentOutcome:
     uri: str = ""
     overlays: tuple[Overlay, ...] = ()
     extractor: str = EXTRACTOR_VERSION
+    callouts: tuple[Callout, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready mapping; `from_dict` is its inverse."""
@@ -64,6 +67,7 @@ class DocumentOutcome:
         fields["notes"] = tuple(fields.get("notes", ()))
         overlays = [dict(overlay) for overlay in fields.get("overlays", ())]
         fields["overlays"] = tuple(Overlay(**{**item, "box_image_xyxy": tuple(item["box_image_xyxy"])}) for item in overlays)
+        fields["callouts"] = tuple(callout_from_dict(dict(callout)) for callout in fields.get("callouts", ()))
         return cls(**fields)
 
 

@@ -2,15 +2,16 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ovd_platform.documents.captions import Caption, find_captions
-from ovd_platform.documents.drawings import Drawing, page_drawings, vector_regions
+from ovd_platform.documents.captions import Caption, find_captions, part_captions
+from ovd_platform.documents.drawings import Drawing, page_drawings
 from ovd_platform.documents.matching import reading_order
 from ovd_platform.documents.page_boxes import Box, box_area, centre, clipped, covered_fraction, grown, intersection_area
 from ovd_platform.documents.page_text import Paragraph, TextLine, page_lines, paragraphs
 from ovd_platform.documents.rasters import Placement, find_placements
+from ovd_platform.documents.regions import vector_regions
 
 _MIN_SIDE_PX = 24
 _MIN_SIDE_PT = 30.0
@@ -19,7 +20,7 @@ _MARGIN_BAND = 0.09
 _HEAP_WEIGHT = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PageLayout:
     """Everything found on one page.
 
@@ -31,6 +32,8 @@ class PageLayout:
         placements: Embedded images.
         drawings: Painted paths and annotations.
         paragraphs: Text blocks without captions.
+        scanned: The image that is the whole page with its print, or None.
+        pictures: Boxes of the pictures in that image, and whether each surely is one.
     """
 
     page: int
@@ -40,6 +43,8 @@ class PageLayout:
     placements: list[Placement]
     drawings: list[Drawing]
     paragraphs: list[Paragraph]
+    scanned: Placement | None = None
+    pictures: list[tuple[Box, bool]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -55,6 +60,7 @@ class Figure:
         marks: Drawings over the image.
         part: Number of the figure among those of its page with the same box (0 but for odd files).
         scan: True if the image is the whole page.
+        cut: True if the figure is a part of its placement: a picture in a scanned page.
     """
 
     page: int
@@ -65,25 +71,34 @@ class Figure:
     marks: list[Drawing] = field(default_factory=list)
     part: int = 0
     scan: bool = False
+    cut: bool = False
 
 
-def read_layout(page: Any, extra_lines: Sequence[TextLine] = ()) -> PageLayout:
+def read_layout(page: Any) -> PageLayout:
     """Collect a page's text, images and drawings.
 
     Args:
         page: An open PyMuPDF page; its rotation is taken out first, so boxes are as people see them.
-        extra_lines: Lines an optical character recogniser read, in page points.
     """
     if page.rotation:
         page.remove_rotation()
     rect = page.rect
     bounds = (float(rect.x0), float(rect.y0), float(rect.x1), float(rect.y1))
-    lines = [*page_lines(page), *extra_lines]
-    number = int(page.number)
+    bare = PageLayout(int(page.number), bounds, [], [], find_placements(page), page_drawings(page), [])
+    return with_lines(bare, page_lines(page))
+
+
+def with_lines(layout: PageLayout, lines: list[TextLine]) -> PageLayout:
+    """The layout with other words: captions and paragraphs are made from them.
+
+    Args:
+        layout: Of the same page.
+        lines: Its lines, printed or recognised, in page points.
+    """
     captions = find_captions(lines)
     captioned = {line for caption in captions for line in caption.lines}
-    text = paragraphs([line for line in lines if line not in captioned], number)
-    return PageLayout(number, bounds, lines, captions, find_placements(page), page_drawings(page), text)
+    text = paragraphs([line for line in lines if line not in captioned], layout.page)
+    return replace(layout, lines=lines, captions=captions, paragraphs=text)
 
 
 def repeated_images(layouts: Sequence[PageLayout]) -> set[str]:
@@ -132,7 +147,8 @@ def page_figures(layout: PageLayout, repeated: set[str]) -> tuple[list[Figure], 
             owner.marks.append(drawing)
     captioned = {line for caption in layout.captions for line in caption.lines}
     free = [line for line in layout.lines if line not in captioned]
-    for region in vector_regions(pieces, free, layout.bounds):
+    anchors = [part.box for part in part_captions(free) if part.bracketed] + [caption.box for caption in layout.captions]
+    for region in vector_regions(pieces, free, layout.bounds, anchors):
         box = clipped(region.box, layout.bounds)
         if not any(covered_fraction(figure.box, box) > 0.9 or covered_fraction(box, figure.box) > 0.6 for figure in figures):
             figures.append(Figure(layout.page, box, None, region.certain))
@@ -146,8 +162,13 @@ def _standalone(layout: PageLayout, repeated: set[str]) -> tuple[list[Figure], l
     figures: list[Figure] = []
     small: list[Box] = []
     dropped: Counter[str] = Counter()
+    if layout.scanned is not None:
+        dropped["scanned page"] += 1
+        figures = [Figure(layout.page, box, layout.scanned, certain, cut=True) for box, certain in layout.pictures]
     for placement in layout.placements:
         box = clipped(placement.box, layout.bounds)
+        if placement is layout.scanned:
+            continue
         reason = _no_figure(placement, box, layout, repeated)
         if reason == "small":
             small.append(box)

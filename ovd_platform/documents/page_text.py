@@ -1,11 +1,13 @@
 """Words of a page with their places. Belongs here: lines, paragraphs, joining of lines; what a line means is captions'."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from ovd_platform.documents.page_boxes import Box, union_box
 
 _SAME_LINE_GAP = 1.5  # of the font size: justified text comes in pieces, column gutters are wider
+_PANEL = re.compile(r"^\([a-h]\)(?:\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def _merge_pieces(pieces: list[TextLine]) -> list[TextLine]:
         last = merged[-1] if merged else None
         if last is not None and abs(last.box[3] - piece.box[3]) < 0.3 * piece.size_pt:
             gap = piece.box[0] - last.box[2]
-            if -1.0 <= gap <= _SAME_LINE_GAP * piece.size_pt:
+            if -1.0 <= gap <= _SAME_LINE_GAP * piece.size_pt and not _starts_panel(last, piece):
                 keep = last if len(last.text) >= len(piece.text) else piece
                 box = union_box([last.box, piece.box])
                 text = f"{last.text} {piece.text}"
@@ -93,6 +95,11 @@ def _merge_pieces(pieces: list[TextLine]) -> list[TextLine]:
                 continue
         merged.append(piece)
     return merged
+
+
+def _starts_panel(last: TextLine, piece: TextLine) -> bool:
+    """Whether "(b) ..." follows "(a) ..." on one baseline: two panels' words, not one line."""
+    return bool(_PANEL.match(piece.text) and _PANEL.match(last.text) and len(last.text) > 3)
 
 
 def join_lines(texts: list[str]) -> str:

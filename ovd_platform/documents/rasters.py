@@ -4,6 +4,7 @@ PyMuPDF's own decoder always answers in 8 bits. Sixteen-bit samples and JPEG 200
 """
 
 import logging
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from ovd_platform.errors import UnreadableDocumentError
 _log = logging.getLogger(__name__)
 _MAX_PIXELS = 100_000_000
 _STRIP_ASPECT = 3.0
+_INLINE = re.compile(rb"(?<![^\s])BI\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,10 @@ def find_placements(page: Any) -> list[Placement]:
     Returns:
         New list, sorted by top, then left.
     """
-    smasks = {int(entry[0]): int(entry[1]) for entry in page.get_images(full=True)}
+    embedded = page.get_images(full=True)
+    if not embedded and not _may_inline(page):
+        return []
+    smasks = {int(entry[0]): int(entry[1]) for entry in embedded}
     found = []
     for info in page.get_image_info(hashes=True, xrefs=True):
         box = tuple(map(float, info["bbox"]))
@@ -82,6 +87,11 @@ def find_placements(page: Any) -> list[Placement]:
         )
     found.sort(key=lambda item: (round(item.box[1], 1), item.box[0], item.xref))
     return _join_strips(found)
+
+
+def _may_inline(page: Any) -> bool:
+    """Whether a page without image objects may still show images: inlined into its content, or into a form it uses."""
+    return _INLINE.search(page.read_contents()) is not None or bool(page.get_xobjects())
 
 
 def _join_strips(placements: list[Placement]) -> list[Placement]:

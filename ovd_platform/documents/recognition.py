@@ -1,19 +1,26 @@
-"""The seam for optical character recognition. Belongs here: the shape of a recogniser and its use; none is shipped.
+"""Words in pixels. Belongs here: the shape of a recogniser, and its use on pages and on figures; the shipped one is rapid's.
 
-A recogniser is any callable from an image to lines, for example a thin wrapper around rapidocr where it is installed.
+A recogniser is any callable from an image to lines.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ovd_platform.documents.page_boxes import Box, x_overlap
 from ovd_platform.documents.page_text import TextLine
 from ovd_platform.documents.rasters import render_box
 
-_PAGE_SCALE = 200 / 72
+_PAGE_SCALE = 160 / 72
+_LOOK_SCALE = 0.5
+_INK = 0.15
+_MIN_INK_SHARE = 2e-4
+_MIN_CERTAINTY = 0.5
+_SAME_SIZE = 0.35
+_FIRST_BLOCK = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,44 +31,87 @@ class RecognisedLine:
         text: The words.
         box_image_xyxy: Pixels of the image it was given.
         certainty: The recogniser's own, [0, 1].
+        turn_deg: Angle of the baseline, clockwise.
     """
 
     text: str
     box_image_xyxy: tuple[float, float, float, float]
     certainty: float
+    turn_deg: float = 0.0
 
 
 Recogniser = Callable[[NDArray[np.uint8]], list[RecognisedLine]]
 """Image, shape (H, W, 3), uint8 -> lines."""
 
 
-def recognised_page(page: Any, recogniser: Recogniser, minimum_certainty: float = 0.5) -> list[TextLine]:
+def has_ink_beside(page: Any, images: Sequence[Box]) -> bool:
+    """Whether a page shows anything beside its images, at low resolution: words to be read, perhaps.
+
+    Args:
+        page: An open PyMuPDF page.
+        images: Page boxes of its images; one that fills most of the page may hold the words itself and counts as ink.
+    """
+    rect = page.rect
+    look = render_box(page, (float(rect.x0), float(rect.y0), float(rect.x1), float(rect.y1)), scale=_LOOK_SCALE).min(axis=-1)
+    height, width = look.shape
+    across, down = width / max(float(rect.width), 1e-6), height / max(float(rect.height), 1e-6)
+    ink_hw = look < 255 * (1 - _INK)
+    for x0, y0, x1, y1 in images:
+        if (x1 - x0) * (y1 - y0) > 0.5 * float(rect.width) * float(rect.height):
+            return True
+        rows = slice(max(0, int((y0 - rect.y0) * down) - 1), max(0, int((y1 - rect.y0) * down) + 2))
+        ink_hw[rows, max(0, int((x0 - rect.x0) * across) - 1) : max(0, int((x1 - rect.x0) * across) + 2)] = False
+    return float(ink_hw.mean()) > _MIN_INK_SHARE
+
+
+def recognised_page(page: Any, recogniser: Recogniser, minimum_certainty: float = _MIN_CERTAINTY) -> list[TextLine]:
     """Lines of a page without text, in page points.
 
     Args:
         page: An open PyMuPDF page.
-        recogniser: Given the page at 200 dpi.
+        recogniser: Given the page at 160 dpi.
         minimum_certainty: Lines below are left out, [0, 1].
     """
     rect = page.rect
     box = (float(rect.x0), float(rect.y0), float(rect.x1), float(rect.y1))
-    image_hwc = render_box(page, box, scale=_PAGE_SCALE, max_side_px=4000)
-    scale_x, scale_y = (box[2] - box[0]) / image_hwc.shape[1], (box[3] - box[1]) / image_hwc.shape[0]
-    lines = []
-    for number, line in enumerate(recogniser(image_hwc)):
-        if line.certainty >= minimum_certainty and line.text.strip():
-            x0, y0, x1, y1 = line.box_image_xyxy
-            place = (box[0] + x0 * scale_x, box[1] + y0 * scale_y, box[0] + x1 * scale_x, box[1] + y1 * scale_y)
-            lines.append(
-                TextLine(" ".join(line.text.split()), place, place[3] - place[1], False, False, "recognised", 10_000 + number)
-            )
+    image_hwc = render_box(page, box, scale=_PAGE_SCALE, max_side_px=2000)
+    found = recognised_words(image_hwc, recogniser, box, minimum_certainty)
+    return _as_printed(sorted(found, key=lambda item: (item[1][1], item[1][0])))
+
+
+def _as_printed(found: Sequence[tuple[str, Box]]) -> list[TextLine]:
+    """Lines with the font sizes and blocks of print: read heights scatter, and every line comes alone."""
+    if not found:
+        return []
+    usual = float(np.median([box[3] - box[1] for _, box in found]))
+    lines: list[TextLine] = []
+    for text, box in found:
+        height = box[3] - box[1]
+        size = usual if abs(height - usual) < _SAME_SIZE * usual else height
+        above = [line for line in lines if x_overlap(line.box, box) > 0.5 and abs(line.size_pt - size) < 0.1]
+        last = max(above, key=lambda line: line.box[1], default=None)
+        joins = last is not None and box[1] - last.box[3] < 0.35 * usual
+        block = last.block if joins and last is not None else _FIRST_BLOCK + len(lines)
+        lines.append(TextLine(text, box, size, False, False, "recognised", block))
     return lines
 
 
-def recognised_callouts(
-    image_hwc: NDArray[np.uint8], recogniser: Recogniser, minimum_certainty: float = 0.5
-) -> tuple[str, ...]:
-    """Words inside an image, as read."""
-    return tuple(
-        line.text.strip() for line in recogniser(image_hwc) if line.certainty >= minimum_certainty and line.text.strip()
-    )
+def recognised_words(
+    image_hwc: NDArray[np.uint8], recogniser: Recogniser, box: Box, minimum_certainty: float = _MIN_CERTAINTY
+) -> list[tuple[str, Box]]:
+    """Words inside an image, each with its page box.
+
+    Args:
+        image_hwc: Shape (H, W, 3), uint8.
+        recogniser: What reads it.
+        box: Where the image lies on the page, points.
+        minimum_certainty: Lines below are left out, [0, 1].
+    """
+    across, down = (box[2] - box[0]) / image_hwc.shape[1], (box[3] - box[1]) / image_hwc.shape[0]
+    found: list[tuple[str, Box]] = []
+    for line in recogniser(image_hwc):
+        text = " ".join(line.text.split())
+        if line.certainty >= minimum_certainty and text:
+            x0, y0, x1, y1 = line.box_image_xyxy
+            found.append((text, (box[0] + x0 * across, box[1] + y0 * down, box[0] + x1 * across, box[1] + y1 * down)))
+    return found

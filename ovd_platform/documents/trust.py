@@ -15,7 +15,8 @@ def confidence(words: FigureWords, judgement: Judgement) -> float:
     """Trust in a pair, [0, 1], two decimals.
 
     Without a caption it never passes 0.3. A numbered caption next to its figure starts at 0.6; a mention in the text, an
-    unambiguous place and a clear kind raise it; words shared by several panels, distance and ambiguity lower it.
+    unambiguous place and a clear kind raise it; words shared by several panels, distance and ambiguity lower it. A heading over a
+    run of images stays below a caption, and one over a single image below what training takes.
 
     Args:
         words: The figure's words and how they were matched.
@@ -36,7 +37,9 @@ def confidence(words: FigureWords, judgement: Judgement) -> float:
 def evidence(words: FigureWords, judgement: Judgement, marks: Sequence[Drawing], notes: Sequence[str] = ()) -> str:
     """What the confidence rests on, one line for people."""
     parts = []
-    if words.caption and not words.label:
+    if words.run:
+        parts.append(f"heading over {words.run} image" + ("s" if words.run > 1 else ""))
+    elif words.caption and not words.label:
         parts.append("words at the panel, no numbered caption")
     elif words.caption:
         parts.append(f"caption {words.match.side}, {max(words.match.gap_pt, 0):.0f} pt away")

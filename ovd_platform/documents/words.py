@@ -3,17 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ovd_platform.documents.captions import Caption, PartCaption, mention_pattern, part_captions, split_parts
+from ovd_platform.documents.captions import Caption, PartCaption, part_captions, split_parts
+from ovd_platform.documents.document_text import DocumentText
 from ovd_platform.documents.matching import Match, match_captions, own_part, reading_order, text_columns
-from ovd_platform.documents.page_boxes import Box, covered_fraction, union_box, x_overlap
+from ovd_platform.documents.page_boxes import Box, box_area, covered_fraction, grown, intersection_area, union_box
 from ovd_platform.documents.page_layout import Figure, PageLayout
-from ovd_platform.documents.page_text import Paragraph
 
-_CONTEXT_LETTERS = 600
-_MIN_CONTEXT_LETTERS = 12
-_TAIL_LETTERS = 300
 _OWN_WORDS = 4  # a panel with as many words of its own does not need those it shares
-_ASIDE_PT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +25,7 @@ class FigureWords:
         match: Geometry of the match.
         strength: Strength of the caption, [0, 1]; 0 without one.
         shared: True if other panels have the same words.
+        run: Where the words are a heading, the number of images it introduces; else 0.
     """
 
     caption: str
@@ -39,12 +36,13 @@ class FigureWords:
     match: Match
     strength: float
     shared: bool
+    run: int = 0
 
 
 def page_words(
     layout: PageLayout,
     figures: Sequence[Figure],
-    text: Sequence[Paragraph],
+    text: DocumentText,
     habit: float,
     columns: Sequence[tuple[float, float]],
 ) -> list[FigureWords]:
@@ -53,7 +51,7 @@ def page_words(
     Args:
         layout: The page.
         figures: Its figures.
-        text: Paragraphs of the whole document.
+        text: Of the whole document.
         habit: Where captions of this document stand, [-1, 1].
         columns: Text columns of the document, for pages that have no running text.
 
@@ -68,8 +66,14 @@ def page_words(
         line for line in loose if line not in over and not any(covered_fraction(line.box, part.box) > 0.9 for part in parts)
     ]
     boxes = [figure.box for figure in figures]
+    own = [own_part(box, parts, boxes) for box in boxes]
     matches = match_captions(
-        _with_parts(boxes, parts), layout.captions, body, habit=habit, columns=[*text_columns(layout.paragraphs), *columns]
+        _with_parts(boxes, parts),
+        layout.captions,
+        body,
+        habit=habit,
+        columns=[*text_columns(layout.paragraphs), *columns],
+        lettered=[part is not None and part.bracketed for part in own],
     )
     return [_words(figure, match, layout, parts, boxes, text) for figure, match in zip(figures, matches, strict=True)]
 
@@ -84,20 +88,48 @@ def joined_fragments(figures: Sequence[Figure], words: Sequence[FigureWords]) ->
     Returns:
         New list; the same figures if there is nothing to join.
     """
-    groups: dict[int, list[Figure]] = {}
+    groups: dict[tuple[int, str], list[Figure]] = {}
     result: list[Figure] = []
     for figure, of_figure in zip(figures, words, strict=True):
         caption = of_figure.match.caption
-        if figure.placement is None and of_figure.shared and caption is not None:
-            groups.setdefault(caption, []).append(figure)
-        else:
+        if caption is None or not (of_figure.shared or of_figure.label.endswith(")")):
             result.append(figure)
+        else:
+            groups.setdefault((caption, of_figure.label), []).append(figure)
     for members in groups.values():
-        whole = Figure(members[0].page, union_box(member.box for member in members), None)
-        whole.callouts = [line for member in members for line in member.callouts]
-        whole.marks = [mark for member in members for mark in member.marks]
-        result.append(whole)
+        result.extend(_joined(members))
     return [result[index] for index in reading_order([figure.box for figure in result])]
+
+
+def _joined(members: Sequence[Figure]) -> list[Figure]:
+    """Figures with the same words: all drawings, and the images that drawings lie on, become one drawn figure."""
+    drawn = [member for member in members if member.placement is None]
+    images = [member for member in members if member.placement is not None]
+    changed = True
+    while changed:
+        part = [image for image in images if any(_layered(image, other) for other in drawn)]
+        drawn, images = drawn + part, [image for image in images if image not in part]
+        changed = bool(part)
+    low = [image for image in images if _is_fragment(image, images)]  # pieces of one shaded drawing
+    if not drawn and len(low) > 1:
+        drawn, images = low, [image for image in images if image not in low]
+    if len(drawn) < 2:
+        return list(members)
+    whole = Figure(members[0].page, union_box(member.box for member in drawn), None)
+    whole.callouts = [line for member in drawn for line in member.callouts]
+    whole.marks = [mark for member in drawn for mark in member.marks]
+    return [*images, whole]
+
+
+def _layered(image: Figure, other: Figure) -> bool:
+    return intersection_area(image.box, other.box) > 0.3 * min(box_area(image.box), box_area(other.box))
+
+
+def _is_fragment(image: Figure, images: Sequence[Figure]) -> bool:
+    """A small coarse image that overlaps or touches another one with the same letter."""
+    assert image.placement is not None
+    coarse = image.placement.width_px < 1.5 * (image.box[2] - image.box[0]) and box_area(image.box) < 10_000
+    return coarse and any(other is not image and intersection_area(grown(image.box, 1), other.box) > 0 for other in images)
 
 
 def spoken_boxes(layout: PageLayout, figures: Sequence[Figure]) -> list[Box]:
@@ -117,20 +149,31 @@ def _words(
     layout: PageLayout,
     parts: Sequence[PartCaption],
     boxes: Sequence[Box],
-    text: Sequence[Paragraph],
+    text: DocumentText,
 ) -> FigureWords:
     callouts = tuple(line.text for line in figure.callouts)
     caption = layout.captions[match.caption] if match.caption is not None else None
     if caption is None:
         own = own_part(figure.box, parts, boxes)
-        lone = own is not None and own.bracketed and own.box[1] > figure.box[1] and len(own.text.split()) >= _OWN_WORDS
+        series = len({part.letter for part in parts if part.bracketed}) >= 2
+        lone = own is not None and own.bracketed and own.box[1] > figure.box[1]
+        lone = lone and own is not None and (series or len(own.text.split()) >= _OWN_WORDS)
         spoken = own.text if own is not None and lone else ""
-        return FigureWords(spoken, "", _text_above(figure, text), False, callouts, match, 0.5 if spoken else 0.0, False)
+        return FigureWords(
+            spoken, "", text.above(figure.box, figure.page), False, callouts, match, 0.5 if spoken else 0.0, False
+        )
     words, letter, shared = _panel_words(figure, match, caption, parts, boxes)
     label = f"{caption.label}({letter})" if letter else caption.label
-    context = _mention(caption, figure.page, text)
+    context = text.mention(caption, figure.page)
     return FigureWords(
-        words, label, context or _text_above(figure, text, caption), bool(context), callouts, match, caption.strength, shared
+        words,
+        label,
+        context or text.above(figure.box, figure.page, caption),
+        bool(context),
+        callouts,
+        match,
+        caption.strength,
+        shared,
     )
 
 
@@ -157,52 +200,3 @@ def _panel_words(
     if common and len(specific.split()) < _OWN_WORDS:
         return f"{common.rstrip('.:')}: {specific}", letter, False
     return specific, letter, False
-
-
-def _mention(caption: Caption, page: int, text: Sequence[Paragraph]) -> str:
-    """The nearest paragraph that names the figure, the caption itself excepted; "" if there is none."""
-    pattern = mention_pattern(caption.label)
-    if pattern is None:
-        return ""
-    for paragraph in sorted(text, key=lambda item: (abs(item.page - page), item.page < page)):
-        own = paragraph.page == page and paragraph.text.startswith(caption.label.split()[0]) and _overlaps(paragraph, caption)
-        hit = None if own else pattern.search(paragraph.text)
-        if hit is not None:
-            return _excerpt(paragraph.text, hit.start())
-    return ""
-
-
-def _overlaps(paragraph: Paragraph, caption: Caption) -> bool:
-    return (
-        paragraph.box[1] <= caption.box[3]
-        and paragraph.box[3] >= caption.box[1]
-        and x_overlap(paragraph.box, caption.box) > 0.3
-    )
-
-
-def _excerpt(text: str, position: int) -> str:
-    """At most 600 letters around a position, cut between words."""
-    if len(text) <= _CONTEXT_LETTERS:
-        return text
-    start = max(0, min(position - _CONTEXT_LETTERS // 2, len(text) - _CONTEXT_LETTERS))
-    cut = text[start : start + _CONTEXT_LETTERS]
-    return cut.partition(" ")[2].rpartition(" ")[0] if start else cut.rpartition(" ")[0]
-
-
-def _text_above(figure: Figure, text: Sequence[Paragraph], caption: Caption | None = None) -> str:
-    """The nearest words above a figure on its page, or the last words before it; headings count."""
-    usable = [
-        item
-        for item in text
-        if len(item.text) >= _MIN_CONTEXT_LETTERS and not (caption and caption.text and caption.text in item.text)
-    ]
-    same = [item for item in usable if item.page == figure.page and item.box[3] <= figure.box[1] + 8]
-    earlier = [item for item in usable if item.page < figure.page]
-    if same:  # another column counts, but only if it is much nearer
-        nearest = max(same, key=lambda item: item.box[3] - (0 if x_overlap(item.box, figure.box) > 0 else _ASIDE_PT))
-    elif earlier:
-        nearest = max(earlier, key=lambda item: (item.page, item.box[3]))
-    else:
-        return ""
-    tail = nearest.text[-_TAIL_LETTERS:]
-    return tail if len(nearest.text) <= _TAIL_LETTERS else tail.partition(" ")[2]

@@ -4,7 +4,7 @@ Belongs here: running the networks over crops. Does not belong here: the network
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from ovd_platform.embed.ahead import ahead, full_batches
 from ovd_platform.embed.crops import crop_squares, iterate_crops
+from ovd_platform.embed.dense import iterate_regions
 from ovd_platform.embed.encoder import FloatArray
 from ovd_platform.embed.images import default_keys, fit_square, normalised_image
 from ovd_platform.errors import InputError
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from ovd_platform.raster.scene import Scene
 
 Precision = Literal["auto", "float32", "bfloat16"]
+Regions = Literal["crop", "roi"]
 _VISUAL = ("backbone.", "visual_head.")
 _BATCH = 64
 
@@ -44,6 +47,8 @@ class BuiltinEncoder:
         *,
         version: str | None = None,
         precision: Precision = "auto",
+        regions: Regions = "crop",
+        roi_scale: float = 0.5,
     ) -> None:
         """Load the networks.
 
@@ -52,6 +57,9 @@ class BuiltinEncoder:
             clip_state: State of a domain CLIP trained on that backbone, or None.
             version: Name of the pair; by default a hash of both.
             precision: ``auto`` computes in bfloat16 where the CPU does so natively (1.4 times as fast).
+            regions: ``crop``: one forward a box; ``roi``: one dense pass, regions pooled from its tokens (`embed.dense`). Vectors of the
+                two are never compared: they carry different versions.
+            roi_scale: Scale of the dense pass, (0, 1].
 
         Raises:
             DataError: If the states are no models, or do not belong together.
@@ -61,7 +69,8 @@ class BuiltinEncoder:
         self.visual_version = state_version(backbone_state, _VISUAL)
         self.language_version = state_version(clip_state) if clip_state is not None else ""
         own = f"{self.visual_version}{'-' + self.language_version if self.language_version else ''}"
-        self._version = version or own
+        self._regions, self._roi_scale = regions, roi_scale
+        self._version = version or (own if regions == "crop" else f"{own}-roi{roi_scale:g}")
         self._bfloat16 = fast_bfloat16() if precision == "auto" else precision == "bfloat16"
 
     @property
@@ -135,23 +144,67 @@ class BuiltinEncoder:
         known = torch.tensor([metadata_vector(scene.record)]) if self._model.backbone.film is not None else None
         visual_nd = np.zeros((len(squares_n4), self.dim), dtype=np.float32)
         language_nd = np.zeros_like(visual_nd) if self._language is not None else None
-        for rows, crops in iterate_crops(scene, squares_n4, profile, self._model.backbone.size.img_px):
-            for start in range(0, len(rows), _BATCH):
-                part = rows[start : start + _BATCH]
-                visual, language = self._forward(crops[start : start + _BATCH], keys, known)
-                visual_nd[part] = visual.numpy()
-                if language_nd is not None and language is not None:
-                    language_nd[part] = language.numpy()
+        for rows, visual, language in self._vectors(scene, squares_n4, profile, keys, known):
+            visual_nd[rows] = visual.numpy()
+            if language_nd is not None and language is not None:
+                language_nd[rows] = language.numpy()
         return visual_nd, language_nd
+
+    def _vectors(
+        self,
+        scene: "Scene",
+        squares_n4: FloatArray,
+        profile: InstrumentProfile,
+        keys: Sequence[BandKey],
+        metadata_bm: Tensor | None,
+    ) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor | None]]:
+        size = self._model.backbone.size
+        if self._regions == "roi":
+            grids = iterate_regions(
+                scene, squares_n4, profile, lambda images: self._tokens(images, keys, metadata_bm),
+                img_px=size.img_px, patch_px=size.patch_px, scale=self._roi_scale,
+            )  # fmt: skip
+            for rows, tokens_bpd, branch_bpd in grids:
+                yield rows, *self._pooled(tokens_bpd, branch_bpd)
+            return
+        parts = full_batches(iterate_crops(scene, squares_n4, profile, size.img_px), _BATCH)
+        for rows, crops in ahead(parts):
+            yield rows, *self._forward(crops, keys, metadata_bm)
+
+    @torch.inference_mode()
+    def _tokens(self, images_bchw: Tensor, keys: Sequence[BandKey], metadata_bm: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Last tokens of the backbone and of the language branch, of any number of windows."""
+        with self._autocast():
+            parts = [
+                self._model.backbone(part, keys, branch=self._branch, metadata_bm=metadata_bm)
+                for part in images_bchw.split(_BATCH)
+            ]
+            tokens_bpd = torch.cat([tokens for tokens, _ in parts])
+            if self._language is None:
+                return tokens_bpd, None
+            branch = [self._language.tokens(tokens) for _, tokens in parts if tokens is not None]
+        return tokens_bpd, torch.cat(branch)
+
+    @torch.inference_mode()
+    def _pooled(self, tokens_bpd: Tensor, branch_bpd: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        visual = F.normalize(self._model.visual_head(tokens_bpd).float(), dim=1)
+        if self._language is None or branch_bpd is None:
+            return visual, None
+        return visual, F.normalize(self._language.head(branch_bpd).float(), dim=1)
+
+    @property
+    def _branch(self) -> int | None:
+        return self._language.branch if self._language is not None else None
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        return torch.autocast("cpu", torch.bfloat16) if self._bfloat16 else contextlib.nullcontext()
 
     @torch.inference_mode()
     def _forward(
         self, crops_bchw: Tensor, keys: Sequence[BandKey], metadata_bm: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        autocast = torch.autocast("cpu", torch.bfloat16) if self._bfloat16 else contextlib.nullcontext()
-        with autocast:
-            branch = self._language.branch if self._language is not None else None
-            tokens_bpd, branch_bpd = self._model.backbone(crops_bchw, keys, branch=branch, metadata_bm=metadata_bm)
+        with self._autocast():
+            tokens_bpd, branch_bpd = self._model.backbone(crops_bchw, keys, branch=self._branch, metadata_bm=metadata_bm)
             visual = self._model.visual_head(tokens_bpd)
             language = self._language(branch_bpd) if self._language is not None else None
         # Normalised again in float32: half-precision norms are off by up to 0.4 %.

@@ -81,7 +81,7 @@ def iterate_crops(
     Yields:
         Row numbers (M,) into ``squares_n4`` and crops (M, C, out, out), at most 128 at a time.
     """
-    for rows in _groups(squares_n4):
+    for rows in square_groups(squares_n4):
         left, top = np.floor(squares_n4[rows, :2].min(axis=0)).astype(int) - 1
         right, bottom = np.ceil(squares_n4[rows, 2:].max(axis=0)).astype(int) + 1
         chip = scene.read(Window(int(left), int(top), int(right - left), int(bottom - top)))
@@ -92,8 +92,8 @@ def iterate_crops(
             yield part, resample(planes_chw, torch.from_numpy(squares_n4[part] - offset), out_px)
 
 
-def _groups(squares_n4: NDArray[np.float32]) -> list[NDArray[np.int64]]:
-    """Rows by grid cell of their centre; large squares alone."""
+def square_groups(squares_n4: NDArray[np.float32]) -> list[NDArray[np.int64]]:
+    """Rows of squares by grid cell of their centre, so that each group is read at once; large squares alone."""
     centre_n2 = (squares_n4[:, :2] + squares_n4[:, 2:]) / 2
     cell_n2 = np.floor(centre_n2 / _CELL_PX).astype(np.int64)
     large_n = (squares_n4[:, 2] - squares_n4[:, 0]) > _CELL_PX

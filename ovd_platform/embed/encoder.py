@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,8 @@ def load_encoder(
     clip: "Path | Mapping[str, Tensor] | None" = None,
     *,
     version: str | None = None,
+    regions: Literal["crop", "roi"] = "crop",
+    roi_scale: float = 0.5,
 ) -> Encoder:
     """The built-in encoder of a backbone and, where there is one, a domain CLIP trained on it.
 
@@ -94,6 +96,8 @@ def load_encoder(
         backbone: Folder of a saved model, or its state.
         clip: Likewise, or None: visual vectors only.
         version: Name of the pair; by default a hash of both.
+        regions: See `builtin.BuiltinEncoder`.
+        roi_scale: See `builtin.BuiltinEncoder`.
 
     Returns:
         The encoder, on the CPU.
@@ -107,4 +111,4 @@ def load_encoder(
 
     states = [load_model_dir(part)[0] if isinstance(part, Path) else part for part in (backbone, clip)]
     assert states[0] is not None
-    return BuiltinEncoder(states[0], states[1], version=version)
+    return BuiltinEncoder(states[0], states[1], version=version, regions=regions, roi_scale=roi_scale)

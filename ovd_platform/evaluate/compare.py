@@ -133,7 +133,12 @@ def overall_verdict(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         word = "better" if better else "worse"
         reason = f"B is {word} in {', '.join(better or worse)}; no headline figure speaks against it."
     else:
-        word, reason = "no difference shown", f"The intervals of all {len(present)} headline figures hold zero."
+        which = (
+            "interval of the one headline figure holds"
+            if len(present) == 1
+            else f"intervals of all {len(present)} headline figures hold"
+        )
+        word, reason = "no difference shown", f"The {which} zero."
     return {"word": word, "reason": reason, "headline": present}
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ovd_platform.errors import ShapeError
 from ovd_platform.evaluate.ranking import Ranking
-from ovd_platform.evaluate.scene_boxes import Box, FloatArray
+from ovd_platform.evaluate.scene_boxes import FloatArray
 from ovd_platform.records.scene import SceneRecord
 
 RATES: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0)
@@ -36,22 +36,19 @@ class Exposure:
     how: Literal["geodesic footprint", "gsd", "none"]
 
 
-def scene_exposure(
-    record: SceneRecord, valid_fraction: float = 1.0, ignore_boxes: Sequence[Box] = (), blank_boxes: Sequence[Box] = ()
-) -> Exposure:
+def scene_exposure(record: SceneRecord, valid_fraction: float = 1.0, unjudged_px: float = 0.0) -> Exposure:
     """Valid, not ignored area of a scene.
 
     Args:
         record: The scene; its footprint gives a geodesic area on the ellipsoid, never that of a map projection.
         valid_fraction: Share of pixels that hold data, [0, 1].
-        ignore_boxes: Regions in scene pixels taken off, overlaps once.
-        blank_boxes: Regions without valid pixels, which ``valid_fraction`` has taken off already.
+        unjudged_px: Valid pixels that are not judged (see `unjudged.taken_off_px`), px^2.
 
     Returns:
         New exposure; ``km2`` is None where nothing ties pixels to metres.
     """
     whole_px = float(record.width_px * record.height_px)
-    share = max(0.0, valid_fraction - _covered_px(record, ignore_boxes, blank_boxes) / whole_px)
+    share = max(0.0, valid_fraction - unjudged_px / whole_px)
     mpx = whole_px / 1e6 * share
     if len(record.footprint_lonlat) >= 3:
         from ovd_platform.geometry.footprint import area_km2
@@ -60,19 +57,6 @@ def scene_exposure(
     if record.gsd_m is not None:
         return Exposure(record.scene_id, whole_px * record.gsd_m**2 / 1e6 * share, mpx, "gsd")
     return Exposure(record.scene_id, None, mpx, "none")
-
-
-def _covered_px(record: SceneRecord, ignore_boxes: Sequence[Box], blank_boxes: Sequence[Box]) -> float:
-    """Pixels of the scene that at least one ignored region covers and no blank one."""
-    if not ignore_boxes:
-        return 0.0
-    import shapely
-
-    regions = np.asarray(ignore_boxes, dtype=np.float64)
-    joined = shapely.union_all(shapely.box(*regions.T))
-    if blank_boxes:
-        joined = shapely.difference(joined, shapely.union_all(shapely.box(*np.asarray(blank_boxes, dtype=np.float64).T)))
-    return float(shapely.area(shapely.intersection(joined, shapely.box(0, 0, record.width_px, record.height_px))))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from ovd_platform.records.annotation import Annotation
 from ovd_platform.records.detection import Detection
 from ovd_platform.records.proposal import ProposalSet
 from ovd_platform.records.scene import SceneRecord
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
 
 Quad = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
 LEAST_VISIBLE = 0.5
@@ -116,18 +120,21 @@ class EvaluationInput:
         class_names: Classes to evaluate; empty takes every class of truth and detections.
         novel_classes: Classes unknown in training, for base, novel and harmonic mean.
         valid_fraction: Share of valid pixels by scene id; where silent the whole scene counts, and the report says so.
-        ignore_boxes: Regions by scene id, scene pixels, where answers are neither true nor false (cloud, unlabelled).
+        ignore_boxes: Regions by scene id, scene pixels, where nothing is judged (cloud, unlabelled); see `unjudged`.
+        masks: The same as polygons (shapely geometries) by scene id, scene pixels.
         tags: Context of a label by annotation id (``on land``); recall is told apart by it.
         asked_precision: Precision that was asked of each class's threshold.
         notes: Sentences for the head of the report.
-        blank_boxes: Regions by scene id without valid pixels; ignored like `ignore_boxes`, their area is already off by
-            ``valid_fraction``.
+        blank_boxes: Regions by scene id without valid pixels; not judged either, their area is already off by ``valid_fraction``.
         ignore_classes: Labels of these classes are regions nobody judges (cloud, crowd, unlabelled), not objects.
         training_scenes: Every scene anything was trained or calibrated on, to find what leaked into the test.
         tiles: Tiles that had to be looked at, by scene id, as boxes in scene pixels; to find ground nobody answered for.
         class_scores: Scores of every proposal for every class by scene id, for the vocabulary modes.
         answer_corners: Four corners (x, y) of rotated answers by detection id; others stand upright.
         shifted_proposals: Proposals of the same scenes from a grid moved by half a tile, for the stability.
+        shifted_detections: Detections made from them.
+        archived_detections: Detections by scene id from archived pixels and the same proposals, for the effect of the codec.
+        archived_drift: How far the vector of each proposal drifted there (one minus cosine), shape (N,) by scene id.
         label_areas_px2: Area by annotation id for the size classes, where it is not that of the box (COCO's mask areas).
         few_shot: Vectors to search by few examples with, if measured.
         filtered: Filtered searches with their exact answers, if measured.
@@ -146,6 +153,7 @@ class EvaluationInput:
     novel_classes: frozenset[str] = frozenset()
     valid_fraction: Mapping[str, float] = field(default_factory=dict)
     ignore_boxes: Mapping[str, Sequence[Box]] = field(default_factory=dict)
+    masks: Mapping[str, "BaseGeometry"] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     asked_precision: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -156,6 +164,9 @@ class EvaluationInput:
     class_scores: Mapping[str, ClassScoreTable] = field(default_factory=dict)
     answer_corners: Mapping[str, Quad] = field(default_factory=dict)
     shifted_proposals: Mapping[str, ProposalSet] = field(default_factory=dict)
+    shifted_detections: Mapping[str, Sequence[Detection]] = field(default_factory=dict)
+    archived_detections: Mapping[str, Sequence[Detection]] = field(default_factory=dict)
+    archived_drift: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     label_areas_px2: Mapping[str, float] = field(default_factory=dict)
     few_shot: FewShotData | None = None
     filtered: tuple[FilteredSearch, ...] = ()
@@ -190,15 +201,6 @@ class EvaluationInput:
         boxes = np.asarray([label.box_scene_xyxy for label in kept], dtype=np.float64).reshape(-1, 4)
         cut_k = visible_shares(boxes, record) < LEAST_VISIBLE
         return [replace(label, difficult=True) if cut else label for label, cut in zip(kept, cut_k, strict=True)]
-
-    def regions(self, scene_id: str) -> list[Box]:
-        """Regions where answers are neither true nor false and whose area is taken off. New list."""
-        drawn = [label.box_scene_xyxy for label in self.truth[scene_id] if label.class_name in self.ignore_classes]
-        return [*self.ignore_boxes.get(scene_id, ()), *drawn]
-
-    def judged_regions(self, scene_id: str) -> list[Box]:
-        """`regions` and the blank ones. New list."""
-        return [*self.regions(scene_id), *self.blank_boxes.get(scene_id, ())]
 
     def evaluated_classes(self) -> list[str]:
         """Class names in a fixed order."""

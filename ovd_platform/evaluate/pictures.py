@@ -17,6 +17,7 @@ from ovd_platform.evaluate.inputs import EvaluationInput
 from ovd_platform.evaluate.match import FALSE, FOUND, MatchRules, match_scene
 from ovd_platform.evaluate.mistakes import BADLY_PLACED, CONFUSED, DUPLICATE, scene_mistakes
 from ovd_platform.evaluate.scene_boxes import Box, detection_boxes
+from ovd_platform.evaluate.unjudged import judged_only
 from ovd_platform.records.window import Window
 
 if TYPE_CHECKING:
@@ -63,15 +64,14 @@ def select_pictures(
     Returns:
         Requests by kind; kinds without any are empty. A class without accepted false alarms shows its best rejected ones as such.
     """
+    given = judged_only(given)
     rules, names = rules or MatchRules(), given.evaluated_classes()
     ranked: dict[str, list[_Ranked]] = {
         name: [] for name in (BEST, MISSED, CONFUSED_SHEET, PLACED_SHEET, TWICE_SHEET, FALSE_ALARM)
     }
     for record in given.ordered_scenes():
         found = given.detections.get(record.scene_id, ())
-        scene = detection_boxes(
-            record.scene_id, given.labels(record.scene_id), found, names, ignore_boxes=given.judged_regions(record.scene_id)
-        )
+        scene = detection_boxes(record.scene_id, given.labels(record.scene_id), found, names)
         matches = match_scene(scene, rules)
         wrong = scene_mistakes(scene, matches.state_n, matches.answer_of_k >= 0, rules)
         where = f"{record.scene_id}{', RENDERED' if record.rendered else ''}"

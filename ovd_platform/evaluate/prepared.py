@@ -13,6 +13,7 @@ from ovd_platform.evaluate.froc import Exposure, scene_exposure
 from ovd_platform.evaluate.inputs import EvaluationInput
 from ovd_platform.evaluate.match import Matches, MatchRules, match_scene
 from ovd_platform.evaluate.scene_boxes import BoolArray, SceneBoxes, detection_boxes
+from ovd_platform.evaluate.unjudged import taken_off_px
 from ovd_platform.records.annotation import Annotation
 from ovd_platform.records.detection import Detection
 from ovd_platform.records.scene import SceneRecord
@@ -69,8 +70,7 @@ def exposures_of(given: EvaluationInput) -> list[Exposure]:
         scene_exposure(
             record,
             given.valid_fraction.get(record.scene_id, 1.0),
-            given.regions(record.scene_id),
-            given.blank_boxes.get(record.scene_id, ()),
+            taken_off_px(given, record.scene_id),
         )
         for record in given.ordered_scenes()
     ]
@@ -110,7 +110,6 @@ def boxes_of(
         labels,
         given.detections.get(record.scene_id, ()),
         names,
-        ignore_boxes=given.judged_regions(record.scene_id),
         class_agnostic=class_agnostic,
         areas_px2=given.label_areas_px2 or None,
     )

@@ -107,7 +107,6 @@ def scene_boxes(
     classes_n: Sequence[str],
     class_names: Sequence[str],
     *,
-    ignore_boxes: Sequence[Box] = (),
     class_agnostic: bool = False,
     areas_px2: Mapping[str, float] | None = None,
 ) -> SceneBoxes:
@@ -123,7 +122,6 @@ def scene_boxes(
         scores_n: Rank values, shape (N,).
         classes_n: Class name of each answer; ignored in class-agnostic mode.
         class_names: Names whose positions become class indices.
-        ignore_boxes: Regions in scene pixels where answers are neither true nor false.
         class_agnostic: Treat every label and every answer as one class, index 0.
         areas_px2: Area by annotation id, where it is not that of the box.
 
@@ -141,11 +139,6 @@ def scene_boxes(
         classes.append(ANY_CLASS if index is None else index)
         ignored.append(label.difficult or nameless)
         areas.append(np.nan if areas_px2 is None else areas_px2.get(label.annotation_id, np.nan))
-    for region in ignore_boxes:
-        boxes.append(region)
-        classes.append(ANY_CLASS)
-        ignored.append(True)
-        areas.append(np.nan)
     truth_scene_xyxy = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     if class_agnostic:
         class_n = np.zeros(len(scores_n), dtype=np.int64)
@@ -171,7 +164,6 @@ def detection_boxes(
     detections: Sequence[Detection],
     class_names: Sequence[str],
     *,
-    ignore_boxes: Sequence[Box] = (),
     class_agnostic: bool = False,
     areas_px2: Mapping[str, float] | None = None,
 ) -> SceneBoxes:
@@ -195,7 +187,6 @@ def detection_boxes(
         np.asarray([item.objectness if class_agnostic else item.score for item in chosen], dtype=np.float64),
         [item.class_name for item in chosen],
         class_names,
-        ignore_boxes=ignore_boxes,
         class_agnostic=class_agnostic,
         areas_px2=areas_px2,
     )
@@ -213,7 +204,7 @@ def detection_boxes(
     )
 
 
-def proposal_boxes(truth: Sequence[Annotation], proposals: ProposalSet, *, ignore_boxes: Sequence[Box] = ()) -> SceneBoxes:
+def proposal_boxes(truth: Sequence[Annotation], proposals: ProposalSet) -> SceneBoxes:
     """`scene_boxes` from class-agnostic proposals ranked by objectness; every label is an object."""
     return scene_boxes(
         proposals.scene_id,
@@ -222,6 +213,5 @@ def proposal_boxes(truth: Sequence[Annotation], proposals: ProposalSet, *, ignor
         proposals.objectness_n,
         [""] * len(proposals),
         [""],
-        ignore_boxes=ignore_boxes,
         class_agnostic=True,
     )

@@ -12,7 +12,7 @@ import numpy as np
 from ovd_platform.evaluate.bootstrap import FloatArray, share_figure, with_binomial
 from ovd_platform.evaluate.coco_match import AREA_OF, AREAS, FIRST_COCO, CocoMatch
 from ovd_platform.evaluate.match import FALSE
-from ovd_platform.evaluate.operating import found_by_accepted
+from ovd_platform.evaluate.operating import found_by_accepted, share_row
 from ovd_platform.evaluate.prepared import Prepared
 from ovd_platform.evaluate.ranking import average_precisions
 from ovd_platform.records.scene import SceneRecord
@@ -97,9 +97,17 @@ def _scene_part(ready: Prepared, match: CocoMatch, dimension: str, value: str, m
 
 def _size_part(ready: Prepared, match: CocoMatch, dimension: str, area: str) -> dict[str, Any]:
     everyone = np.ones(len(ready.scenes))
-    name = area.split("_", 1)[1]
+    name, low, high = area.split("_", 1)[1], AREAS[AREA_OF[area]].low, AREAS[AREA_OF[area]].high
+    found_k = [found_by_accepted(m, kept) for m, kept in zip(ready.matches, ready.accepted, strict=True)]
+    wanted = []
+    for scene, gsd in zip(ready.scenes, ready.gsd_m_s, strict=True):
+        unit = 1.0 if dimension == "size_px" else (gsd or np.nan) ** 2
+        wanted.append((scene.truth_areas_k * unit >= low) & (scene.truth_areas_k * unit <= high) & ~scene.truth_ignored_k)
+    recall = share_row(ready, f"slices.{dimension}.{name}.recall", wanted, found_k)
+    recall.pop("objects")
     return {
         "objects": int(match.objects_ska[:, :, AREA_OF[area]].sum()),
+        "recall": recall,
         "ap50": ready.over_scenes.measure_rows(
             [f"slices.{dimension}.{name}.ap50"], partial(_mean_ap50, match, len(ready.names), area, everyone)
         )[0],

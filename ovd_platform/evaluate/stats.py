@@ -15,6 +15,7 @@ import numpy as np
 from ovd_platform.evaluate.bootstrap import FloatArray, Replicates, plain, with_binomial
 from ovd_platform.evaluate.calibration_figures import calibration_section
 from ovd_platform.evaluate.coco import evaluate_coco
+from ovd_platform.evaluate.codec import codec_section
 from ovd_platform.evaluate.costs import costs_section
 from ovd_platform.evaluate.detection_figures import agnostic_section, coco_section, froc_section
 from ovd_platform.evaluate.duplicates import per_thousand, seam_duplicates
@@ -35,6 +36,7 @@ from ovd_platform.evaluate.retrieval import evaluate_query
 from ovd_platform.evaluate.scene_boxes import proposal_boxes
 from ovd_platform.evaluate.slices import slices_section
 from ovd_platform.evaluate.stability import stability_section
+from ovd_platform.evaluate.unjudged import judged_only, taken_off_px
 from ovd_platform.evaluate.vocabulary_modes import vocabulary_section
 from ovd_platform.records.annotation import Annotation
 
@@ -72,17 +74,21 @@ def evaluate(
     """
     rules = rules or MatchRules()
     tell = progress or (lambda done, total, what: None)
+    whole, given = given, judged_only(given)
     scenes = given.ordered_scenes()
     exposures, judged = exposures_of(given), {s.scene_id: given.labels(s.scene_id) for s in scenes}
     over_scenes = Replicates([s.scene_id for s in scenes], replicates=replicates, seed=seed)
     over_queries = Replicates([q.query_id for q in given.queries], replicates=replicates, seed=seed)
     stats: Stats = {"schema": SCHEMA, "header": _header(given, judged, exposures, created_utc, replicates, seed, rules)}
+    stats["header"] |= {"truth_hash": truth_hash(whole), "unjudged": _unjudged(whole, given, exposures)}
+    if stats["header"]["unjudged"]["mpx"]:
+        stats["header"]["notes"].append(_unjudged_note(stats["header"]["unjudged"]))
     tell(0, 4, "proposals")
     if given.proposals:
         stats["proposals"] = _proposal_section(given, judged, over_scenes, rules)
     tell(1, 4, "detections")
     ready = prepare(given, judged, exposures, over_scenes, rules)
-    if given.detections:
+    if given.detections and ready.names:
         coco = evaluate_coco(ready.scenes, ready.names, gsd_m_s=ready.gsd_m_s)
         stats["detection"] = coco_section(ready, coco)
         stats["class_agnostic"] = agnostic_section(ready)
@@ -91,7 +97,11 @@ def evaluate(
         stats["calibration"] = calibration_section(ready)
         stats["mistakes"] = mistakes_section(ready)
         stats["slices"] = slices_section(ready, coco.match)
-        optional = {"oriented": oriented_section(ready), "vocabulary": vocabulary_section(ready)}
+        optional = {
+            "oriented": oriented_section(ready),
+            "vocabulary": vocabulary_section(ready),
+            "codec": codec_section(ready),
+        }
         stats |= {name: section for name, section in optional.items() if section is not None}
         stats["georeference"] = _georeference_section(ready)
     tell(2, 4, "duplicates")
@@ -99,7 +109,7 @@ def evaluate(
     stats["duplicates"] = _duplicate_section(given)
     stats["health"] = health_section(ready, stats["duplicates"])
     if given.shifted_proposals:
-        stats["stability"] = stability_section(given.proposals, given.shifted_proposals, seed=seed, replicates=replicates)
+        stats["stability"] = stability_section(given, seed=seed, replicates=replicates)
     tell(3, 4, "retrieval")
     if given.queries:
         stats["retrieval"] = _retrieval_section(given, judged, over_queries, rules)
@@ -149,7 +159,6 @@ def _header(
         "scene_versions": {s.scene_id: s.version for s in given.ordered_scenes()},
         "object_count": sum(not label.difficult for labels in judged.values() for label in labels),
         "ignored_count": sum(label.difficult for labels in judged.values() for label in labels),
-        "truth_hash": truth_hash(given),
         "area_km2": plain(sum(km2)) if km2 else None,
         "area_mpx": plain(sum(e.mpx for e in exposures)),
         "area_from": sorted({e.how for e in exposures}),
@@ -165,6 +174,28 @@ def _header(
         },
         "notes": notes,
     }
+
+
+def _unjudged(whole: EvaluationInput, given: EvaluationInput, exposures: list[Exposure]) -> dict[str, Any]:
+    """How much lies in ground nobody judges: megapixels of valid ground, labels and detections."""
+    kept = sum(len(rows) for rows in given.detections.values())
+    turned = sum(
+        label.difficult and not before.difficult and before.class_name not in given.ignore_classes
+        for scene in given.scenes
+        for label, before in zip(given.truth[scene.scene_id], whole.truth[scene.scene_id], strict=True)
+    )
+    return {
+        "mpx": plain(sum(taken_off_px(given, exposure.scene_id) for exposure in exposures) / 1e6),
+        "labels": turned,
+        "detections": sum(len(rows) for rows in whole.detections.values()) - kept,
+    }
+
+
+def _unjudged_note(facts: dict[str, Any]) -> str:
+    return (
+        f"{facts['mpx']:.2f} Mpx of marked ground are not judged and off the area; {facts['labels']} labels and "
+        f"{facts['detections']} detections lie there."
+    )
 
 
 def _software() -> dict[str, str]:
@@ -188,6 +219,8 @@ def truth_hash(given: EvaluationInput) -> str:
         for label in sorted(given.truth[scene.scene_id], key=lambda item: item.annotation_id):
             digest.update(f"{label.annotation_id}|{label.class_name}|{label.corners_scene_xy}|{label.difficult}\n".encode())
         digest.update(f"{sorted(given.ignore_boxes.get(scene.scene_id, ()))}\n".encode())
+        if (mask := given.masks.get(scene.scene_id)) is not None:
+            digest.update(mask.wkb)
     digest.update("|".join(sorted(given.class_names)).encode())
     return digest.hexdigest()[:16]
 
@@ -200,10 +233,7 @@ def _proposal_section(given: EvaluationInput, judged: Labels, over_scenes: Repli
         return {
             "error": f"No proposals for {len(missing)} of {len(given.scenes)} scenes ({', '.join(missing[:3])}): not evaluated."
         }
-    boxes = [
-        proposal_boxes(given.labels(s.scene_id), given.proposals[s.scene_id], ignore_boxes=given.judged_regions(s.scene_id))
-        for s in scenes
-    ]
+    boxes = [proposal_boxes(given.labels(s.scene_id), given.proposals[s.scene_id]) for s in scenes]
     mpx = [s.area_mpx for s in scenes]
     strict, lenient = proposal_reach(boxes, mpx, IOU_ONLY), proposal_reach(boxes, mpx, rules)
     curves: dict[str, Any] = {}

@@ -65,7 +65,6 @@ def _scene(ready: Prepared, s: int, table: ClassScoreTable, mode: str) -> SceneB
         table.score_nk[n, k],
         [table.names[index] for index in k.tolist()],
         ready.names,
-        ignore_boxes=ready.given.judged_regions(ready.records[s].scene_id),
     )
 
 

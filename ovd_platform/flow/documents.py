@@ -7,7 +7,7 @@ from pathlib import Path
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current_or_none, partitions_of, version_of
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.pair import Pair
-from ovd_platform.stores.home import file_hash, read_json, write_json
+from ovd_platform.stores.home import content_hash, file_hash, read_json, write_json
 
 BUCKETS = 64
 
@@ -29,7 +29,10 @@ def bucket_name(number: int) -> str:
 
 
 def _pairs_inputs(ws: Workspace, modality: str, bucket: str) -> Inputs:
-    return {path.name: file_hash(path) for path in documents_by_bucket(ws).get(bucket, [])}
+    config = ws.config
+    settings = {"words in pixels": config.document_words, "passwords": content_hash(config.document_passwords)}
+    # By hash: two folders may hold files of one name, and a renamed file has other ids.
+    return settings | {f"{path.name} {file_hash(path)}": file_hash(path) for path in documents_by_bucket(ws).get(bucket, [])}
 
 
 def _build_pairs(task: Task) -> Built:
@@ -47,7 +50,17 @@ def _build_pairs(task: Task) -> Built:
         previous = [DocumentOutcome.from_dict(values) for values in read_json(before.folder / "documents.json")]
     images.mkdir(exist_ok=True)
     paths = documents_by_bucket(task.ws).get(task.partition, [])
-    outcomes = extract_bucket(paths, images, previous, passwords=task.ws.config.document_passwords)
+    config = task.ws.config
+    outcomes = extract_bucket(
+        paths,
+        images,
+        previous,
+        passwords=config.document_passwords,
+        words=config.document_words,
+        seconds=config.document_seconds,
+        memory_bytes=config.guard.memory_mb << 20,
+    )
+    _drop_unused(images, {pair.image_path for outcome in outcomes for pair in outcome.pairs})
     pairs = [pair for outcome in outcomes for pair in outcome.pairs]
     pq.write_table(pairs_to_table(pairs), task.folder / "pairs.parquet")
     failed = {outcome.document_id: outcome.error for outcome in outcomes if outcome.error}
@@ -57,7 +70,17 @@ def _build_pairs(task: Task) -> Built:
     )
 
 
-PDF_PAIRS = Stage("pdf_pairs", "1", _pairs_inputs, _build_pairs)
+def _drop_unused(images: Path, used: set[str]) -> None:
+    """Remove images of documents that are gone or look different now."""
+    for path in images.rglob("*.png"):
+        if path.relative_to(images).as_posix() not in used:
+            path.unlink()
+    for folder in images.iterdir():
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+PDF_PAIRS = Stage("pdf_pairs", "2", _pairs_inputs, _build_pairs)
 
 
 def _dataset_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:

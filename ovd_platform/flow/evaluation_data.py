@@ -1,14 +1,14 @@
 """What an evaluation reads from a workspace beside labels and detections.
 
-Belongs here: gathering scores, examples, filtered searches, a shifted grid, costs and tiles for the held-out scenes. Does not
-belong here: judging any of it (`evaluate`), or the stage itself (`report`).
+Belongs here: gathering scores, examples, filtered searches, costs, ground and tiles for the held-out scenes. Does not belong here:
+answers made anew (`second_answers`), judging any of it (`evaluate`), or the stage itself (`report`).
 """
 
-import itertools
 import logging
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +17,18 @@ import numpy as np
 from ovd_platform.errors import OvdError
 from ovd_platform.flow import models
 from ovd_platform.flow.labels import load_split
-from ovd_platform.flow.scenes import load_profile, load_rows, load_tiles, open_registered
+from ovd_platform.flow.masks import load_mask, mask_files
+from ovd_platform.flow.scenes import load_rows, load_tiles
 from ovd_platform.flow.stage import current_or_none
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.annotation import Annotation
 from ovd_platform.records.prompt import Prompt, SearchFilter
-from ovd_platform.records.proposal import ProposalSet
 from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.tile import TileRecord
 from ovd_platform.records.window import Window
 
 if TYPE_CHECKING:
+    from ovd_platform.detect.vocabulary import Vocabulary
     from ovd_platform.evaluate.inputs import ClassScoreTable, Costs, FewShotData, FilteredSearch
     from ovd_platform.evaluate.scene_boxes import Box
 
@@ -36,6 +37,32 @@ MOST_SUPPORTS = 400
 FILTERED_QUERIES = 5
 FILTERED_TOP = 10
 _COSTED = ("tiles", "proposals", "embeddings", "detections")
+
+
+def ground(ws: Workspace, modality: str, scene_ids: Sequence[str]) -> dict[str, Any]:
+    """What is to be judged of scenes, as arguments of an `EvaluationInput`: valid share, blank ground, masks, tiles looked at."""
+    tiles = {scene_id: load_tiles(ws, modality, scene_id) for scene_id in scene_ids}
+    cores = {scene_id: tile_boxes(rows) for scene_id, rows in tiles.items()}
+    files = mask_files(ws)
+    return {
+        "valid_fraction": {scene_id: _valid_fraction(rows) for scene_id, rows in tiles.items()},
+        "blank_boxes": {scene_id: blank for scene_id, (_, blank) in cores.items() if blank},
+        "masks": {one: load_mask(files[one], ws.scene(modality, one)) for one in scene_ids if one in files},
+        "tiles": {scene_id: looked for scene_id, (looked, _) in cores.items()},
+    }
+
+
+def _valid_fraction(tiles: Sequence[TileRecord]) -> float:
+    area = np.array([tile.core.width_px * tile.core.height_px for tile in tiles], dtype=np.float64)
+    return float((area * np.array([tile.valid_fraction for tile in tiles])).sum() / max(area.sum(), 1.0))
+
+
+def in_words_of(vocabulary: "Vocabulary", truth: Mapping[str, Sequence[Annotation]]) -> dict[str, list[Annotation]]:
+    """Labels under the vocabulary's names where it knows them by another (plural, synonym): detections carry its names."""
+    return {
+        scene_id: [replace(one, class_name=vocabulary.resolve(one.class_name) or one.class_name) for one in labels]
+        for scene_id, labels in truth.items()
+    }
 
 
 def tile_boxes(tiles: Sequence[TileRecord]) -> "tuple[list[Box], list[Box]]":
@@ -93,6 +120,22 @@ def asked_precision(ws: Workspace, modality: str, calibration_version: str) -> d
     if calibration is None:
         return {}
     return {entry.name: calibration.target_precision for entry in calibration.classes if entry.threshold is not None}
+
+
+def named_in_documents(ws: Workspace, modality: str, names: Iterable[str]) -> set[str]:
+    """Those class names that a caption or callout holds which the text tower may have learnt from: novel to labels, not to words."""
+    import pyarrow.parquet as pq
+
+    from ovd_platform.documents.pairs import pairs_from_table
+
+    output = current_or_none(ws, "shared", "pair_dataset")
+    if output is None:
+        return set()
+    pairs = pairs_from_table(pq.read_table(output.folder / "pairs.parquet"))
+    words = "\n".join(
+        text.lower() for pair in pairs if pair.modality == modality for text in (pair.caption, *pair.callouts) if text
+    )
+    return {name for name in names if re.search(rf"\b{re.escape(name.lower())}", words)}
 
 
 def few_shot_data(
@@ -176,47 +219,6 @@ def filtered_searches(
     except OvdError as error:
         LOG.warning("filtered searches are not measured: %s", error)
     return found
-
-
-def shifted_proposals(ws: Workspace, modality: str, scenes: Sequence[SceneRecord], most: int) -> dict[str, ProposalSet]:
-    """Proposals of the smallest held-out scenes from a grid moved by half a tile."""
-    version = models.released(ws, modality)["proposer"]
-    found = {}
-    for record in sorted(scenes, key=lambda record: (record.area_mpx, record.scene_id))[:most]:
-        settings = ws.config.propose
-        cap = max(settings.max_per_mpx, settings.min_per_scene / record.area_mpx)
-        tiles = shifted_tiles(load_tiles(ws, modality, record.scene_id), record)
-        try:
-            with open_registered(ws, modality, record.scene_id) as scene:
-                profile = load_profile(ws, modality, record.scene_id)
-                found[record.scene_id] = models.proposer(ws, modality, version).propose(scene, tiles, profile, max_per_mpx=cap)
-        except OvdError as error:
-            LOG.warning("grid shift of %s is not measured: %s", record.scene_id, error)
-    return found
-
-
-def shifted_tiles(tiles: Sequence[TileRecord], record: SceneRecord) -> list[TileRecord]:
-    """The same grid moved by half a core to the left and up; each cell is kept if a cell it overlaps is."""
-    core = max(tile.core.width_px for tile in tiles)
-    starts_x, starts_y = (_starts(size, core) for size in (record.width_px, record.height_px))
-    moved = []
-    for row, (top, bottom) in enumerate(starts_y):
-        for col, (left, right) in enumerate(starts_x):
-            window = Window(left, top, right - left, bottom - top)
-            under = [tile for tile in tiles if _overlap(tile.core, window)]
-            base = next((tile for tile in under if tile.kept), under[0])
-            tile_id = f"{record.scene_id}/shifted/{row}/{col}"
-            moved.append(replace(base, tile_id=tile_id, row=row, col=col, core=window, footprint_lonlat=(), geohash=""))
-    return moved
-
-
-def _starts(size_px: int, core_px: int) -> list[tuple[int, int]]:
-    edges = sorted({0, size_px, *range(core_px // 2, size_px, core_px)})
-    return list(itertools.pairwise(edges))
-
-
-def _overlap(a: Window, b: Window) -> bool:
-    return a.col_px < b.right_px and b.col_px < a.right_px and a.row_px < b.bottom_px and b.row_px < a.bottom_px
 
 
 def costs(ws: Workspace, modality: str, scene_ids: Sequence[str]) -> "Costs | None":

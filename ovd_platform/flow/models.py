@@ -56,11 +56,13 @@ def released(ws: Workspace, modality: str) -> dict[str, str]:
 
 
 def encoder_id(ws: Workspace, modality: str, backbone: str, clip: str) -> str:
-    """Version of the encoder made of a backbone and a domain CLIP (or `NO_MODEL`); remembered so that it can be loaded."""
-    version = content_hash("encoder", modality, backbone, clip)
+    """Version of the encoder made of a backbone, a domain CLIP (or `NO_MODEL`) and the way regions are embedded; remembered so that it can be loaded."""
+    settings = ws.config.embed
+    dense = {} if settings.regions == "crop" else {"regions": settings.regions, "roi_scale": settings.roi_scale}
+    version = content_hash("encoder", modality, backbone, clip, *([dense] if dense else []))
     path = ws.home.models / f"{modality}-encoder" / f"{version}.json"
     if not path.is_file():
-        write_json(path, {"backbone": backbone, "domain_clip": clip})
+        write_json(path, {"backbone": backbone, "domain_clip": clip, **dense})
     return version
 
 
@@ -91,13 +93,19 @@ def _encoder(models: Path, modality: str, version: str) -> "Encoder":
     clip = None
     if parts["domain_clip"] != NO_MODEL:
         clip = load_model(models, f"{modality}-domain_clip", parts["domain_clip"])
-    return load_encoder(backbone[0], clip[0] if clip else None, version=version)
+    return load_encoder(
+        backbone[0], clip[0] if clip else None, version=version,
+        regions=parts.get("regions", "crop"), roi_scale=parts.get("roi_scale", 0.5),
+    )  # fmt: skip
 
 
 def proposer(ws: Workspace, modality: str, version: str) -> "Proposer":
-    """The loaded proposer of a version; SAR versions that begin with ``cfar`` are settings, not weights."""
-    rate = ws.config.propose.cfar_false_alarm_rate
-    return _proposer(ws.home.models, modality, version, rate)
+    """The loaded proposer of a version, fused with what ovd.yaml names; SAR versions that begin with ``cfar`` are settings."""
+    from ovd_platform.propose.chosen import chosen_proposer, entries_for
+
+    settings = ws.config.propose
+    released = _proposer(ws.home.models, modality, version, settings.cfar_false_alarm_rate)
+    return chosen_proposer(entries_for(settings.proposers, modality), released, ws.home.root)
 
 
 @lru_cache(maxsize=4)
@@ -119,6 +127,17 @@ def vocabulary(ws: Workspace) -> "Vocabulary":
     return load_vocabulary(current(ws, "shared", "vocabulary").folder / "vocabulary.yaml")
 
 
+def calibration_folder(ws: Workspace, modality: str, version: str) -> Path:
+    """Where a calibration is kept for as long as a release may name it; stage outputs of older workspaces are looked through."""
+    kept = ws.home.models / f"{modality}-calibration" / version
+    if not kept.is_dir():
+        for folder in sorted((ws.home.stage(modality, "calibration") / "all").glob("*/")):
+            record = folder / "stage.json"
+            if record.is_file() and read_json(record)["version"] == version:
+                return folder
+    return kept
+
+
 def calibration(ws: Workspace, modality: str, version: str) -> tuple[Any, Any]:
     """Calibration of a version and the text vectors it was fitted with; (None, None) where nothing could be calibrated."""
     import numpy as np
@@ -127,9 +146,8 @@ def calibration(ws: Workspace, modality: str, version: str) -> tuple[Any, Any]:
 
     if version == NO_MODEL:
         return None, None
-    for folder in sorted((ws.home.stage(modality, "calibration") / "all").glob("*/")):
-        record = folder / "stage.json"
-        if record.is_file() and read_json(record)["version"] == version:
-            text = np.load(folder / "text_vectors.npy") if (folder / "text_vectors.npy").is_file() else None
-            return load_calibration(folder), text
+    folder = calibration_folder(ws, modality, version)
+    if folder.is_dir():
+        text = np.load(folder / "text_vectors.npy") if (folder / "text_vectors.npy").is_file() else None
+        return load_calibration(folder), text
     raise StaleError(f"Cannot load calibration {version} of {modality}: expected it among the stage outputs. Run `ovd train`.")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _UNLABELLED_PER_MPX = 300.0
 _SURE = 0.25
+_CERTAIN = 0.5
+_AVERAGES = (0.25, 0.5, 0.75)
 _ENOUGH_LABELS = 20
 _FEWEST_SCENES = 4
 
@@ -90,7 +92,7 @@ def _train_proposer(
         judges = _judges(ws, task.modality, boxes) if rival.folder is not None else []
         boxes = {name: rows for name, rows in boxes.items() if name not in {one.scene_id for one in judges}}
         scenes = opened_scenes(ws, task.modality, sorted(boxes), stack)
-        if learn.proposer_unlabelled == "ignore" and rival.folder is not None:
+        if learn.proposer_unlabelled != "background" and rival.folder is not None:
             boxes, difficult = _with_unlabelled(ws, task.modality, scenes, boxes, difficult, rival)
         scenes, boxes = _with_synthetic(ws, task.modality, scenes, boxes, stack)
         trained = train_proposer(
@@ -128,7 +130,7 @@ def _with_unlabelled(
     difficult: dict[str, NDArray[np.bool_]],
     starter: Starter,
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:
-    """Add what the starter proposer is sure of and nobody labelled, as neither object nor background.
+    """Add what the starter proposer is sure of and nobody labelled: as neither object nor background, or, where certain, as objects.
 
     Labels name some classes only; a proposer taught that everything else is background loses what a later search is for.
     """
@@ -143,12 +145,15 @@ def _with_unlabelled(
         record = scene.record
         tiles = load_tiles(ws, modality, record.scene_id)
         found = proposer.propose(scene, tiles, profile, max_per_mpx=_UNLABELLED_PER_MPX)
-        sure = found.boxes_scene_xyxy[found.objectness_n >= _SURE]
+        clear = found.objectness_n >= _SURE
+        sure, certain = found.boxes_scene_xyxy[clear], found.objectness_n[clear] >= _CERTAIN
         known = boxes[record.scene_id]
         if len(known) and len(sure):
-            sure = sure[iou_matrix(sure, known).max(axis=1) < 0.3]
+            new = iou_matrix(sure, known).max(axis=1) < 0.3
+            sure, certain = sure[new], certain[new]
+        positive = certain & (ws.config.learn.proposer_unlabelled == "object")
         boxes[record.scene_id] = np.concatenate([known, sure])
-        difficult[record.scene_id] = np.concatenate([difficult[record.scene_id], np.ones(len(sure), dtype=bool)])
+        difficult[record.scene_id] = np.concatenate([difficult[record.scene_id], ~positive])
     return boxes, difficult
 
 
@@ -184,20 +189,33 @@ def _apart(ws: Workspace, modality: str, scene_id: str, others: list[str]) -> bo
 def _better(
     ws: Workspace, modality: str, trained: "Model", starter: Starter, labels: list[Annotation]
 ) -> "tuple[dict[str, Any], dict[str, Any], dict[str, Any]]":
-    """The trained proposer where it reaches clearly more of the labels that judge (two standard errors), else the starter; figures.
+    """The trained proposer, or weights between it and the starter, where it reaches clearly more (two standard errors); else the starter.
 
-    The starter has seen more instruments than the few scenes that judge: a draw goes to it.
+    The starter has seen more instruments than the few scenes that judge: a draw goes to it, and of averages that reach as much as the best
+    (within one standard error) the one nearest to it is kept, so that unseen instruments are not forgotten.
     """
+    from ovd_platform.learn.averaging import interpolated
     from ovd_platform.stores.models import load_model_dir
 
     if starter.folder is None or not labels:
         return *trained, {"kept": "trained"}
     shipped = load_model_dir(starter.folder)
-    recall = {name: _recall(ws, modality, model, labels) for name, model in (("trained", trained), ("starter", shipped))}
-    doubt = 2 * np.sqrt(sum(value * (1 - value) for value in recall.values()) / len(labels))
-    kept = "trained" if recall["trained"] - recall["starter"] > doubt else "starter"
-    state, card = shipped if kept == "starter" else trained
-    return state, card, {"kept": kept, "judged_on": len(labels), **{f"recall_{name}": value for name, value in recall.items()}}
+    alike = shipped[1].get("config") == trained[1].get("config")
+    shares = (*_AVERAGES, 1.0) if alike else (1.0,)
+    models = {share: (interpolated(shipped[0], trained[0], share), trained[1]) for share in shares}
+    recall = {share: _recall(ws, modality, model, labels) for share, model in models.items()}
+    before, best = _recall(ws, modality, shipped, labels), max(recall.values())
+    error = float(np.sqrt((best * (1 - best) + before * (1 - before)) / len(labels)))
+    kept = min(share for share in shares if recall[share] >= best - error) if best - before > 2 * error else 0.0
+    state, card = models[kept] if kept else shipped
+    facts = {
+        "kept": "starter" if not kept else "trained" if kept == 1.0 else "average",
+        "share_of_trained": kept,
+        "judged_on": len(labels),
+        "recall_starter": before,
+        **{f"recall_{'trained' if share == 1.0 else f'average_{share}'}": value for share, value in recall.items()},
+    }
+    return state, {**card, "share_of_trained": kept}, facts
 
 
 def _counts(ws: Workspace, label: Annotation) -> bool:
@@ -221,7 +239,7 @@ def _recall(ws: Workspace, modality: str, model: "Model", labels: list[Annotatio
     return hit / len(labels)
 
 
-PROPOSER = Stage("proposer", "3", _proposer_inputs, _build_proposer)
+PROPOSER = Stage("proposer", "4", _proposer_inputs, _build_proposer)
 
 
 def _boxes_by_scene(ws: Workspace, modality: str) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:

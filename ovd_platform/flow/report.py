@@ -1,23 +1,22 @@
 """Evaluation of a release on the held-out side of the split, and pseudo-labels from confident detections."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ovd_platform.errors import InputError, OvdError
-from ovd_platform.flow import evaluation_data, models
+from ovd_platform.flow import evaluation_data, models, second_answers
 from ovd_platform.flow.labels import load_annotations_of, load_split
+from ovd_platform.flow.masks import masks_version
 from ovd_platform.flow.query import Question, search
-from ovd_platform.flow.scenes import load_profile, load_proposals, load_tiles, open_registered
+from ovd_platform.flow.scenes import load_profile, load_proposals, open_registered
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, current_or_none, version_of
 from ovd_platform.flow.truth import load_truth, truth_contexts, truth_version
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.annotation import Annotation
 from ovd_platform.records.detection import Detection
 from ovd_platform.records.prompt import SearchFilter
-from ovd_platform.records.tile import TileRecord
 from ovd_platform.stores.home import content_hash, read_json, write_json
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ _HEADLINE = {
     "ECE": "calibration.ece",
     "duplicates per 1000 detections": "duplicates.detections.per_1000",
     "found again on a shifted grid": "stability.found_again",
+    "detections found again on a shifted grid": "stability.detections.found_again",
     "leaked test scenes": "health.leak.leaked_scenes",
     "EUR per 1000 km2": "costs.eur_per_1000_km2",
 }
@@ -104,6 +104,7 @@ def _report_inputs(ws: Workspace, modality: str, release: str) -> Inputs:
         "annotations": version_of(ws, modality, "annotations"),
         "truth": truth_version(ws),
         "evaluation": content_hash(ws.config.evaluation.model_dump()),
+        "masks": masks_version(ws),
         "search_index": version_of(ws, modality, "search_index", default="none"),
         **{f"detections/{scene_id}": version_of(ws, modality, "detections", scene_id, default="none") for scene_id in test},
     }
@@ -152,7 +153,7 @@ def _against_previous(task: Task, stats: "Stats") -> dict[str, Any] | None:
     return None
 
 
-EVALUATION_REPORT = Stage("evaluation_report", "2", _report_inputs, _build_report)
+EVALUATION_REPORT = Stage("evaluation_report", "3", _report_inputs, _build_report)
 
 
 def headline(stats: "Stats") -> dict[str, float]:
@@ -168,7 +169,7 @@ def evaluation_input(ws: Workspace, modality: str) -> "EvaluationInput | None":
     from ovd_platform.evaluate.inputs import EvaluationInput
 
     split = load_split(ws, modality)
-    truth = load_truth(ws, modality)
+    truth = evaluation_data.in_words_of(models.vocabulary(ws), load_truth(ws, modality))
     scenes = [record for record in ws.scenes(modality) if record.scene_id in split.test and record.scene_id in truth]
     if not scenes:
         return None
@@ -182,8 +183,10 @@ def evaluation_input(ws: Workspace, modality: str) -> "EvaluationInput | None":
     named = {one.class_name for scene_id in ids for one in truth[scene_id]} - {""} - set(ws.config.evaluation.ignore_classes)
     learnt = {one.class_name for one in load_annotations_of(ws, modality) if one.scene_id not in split.test}
     answerable = named & (learnt | set(models.vocabulary(ws).names))
-    tiles = {scene_id: load_tiles(ws, modality, scene_id) for scene_id in ids}
-    cores = {scene_id: evaluation_data.tile_boxes(rows) for scene_id, rows in tiles.items()}
+    settings = ws.config.evaluation
+    shifted, shifted_found = second_answers.on_shifted_grid(ws, modality, scenes, settings.shifted_scenes)
+    archived, drift = second_answers.on_archived_pixels(ws, modality, scenes, settings.archived_scenes)
+    ground = evaluation_data.ground(ws, modality, ids)
     few_shot = evaluation_data.few_shot_data(ws, modality, truth, ids)
     return EvaluationInput(
         scenes=tuple(scenes),
@@ -201,23 +204,27 @@ def evaluation_input(ws: Workspace, modality: str) -> "EvaluationInput | None":
         },
         class_names=tuple(sorted(answerable)),
         novel_classes=frozenset(answerable - learnt),
-        valid_fraction={scene_id: _valid_fraction(rows) for scene_id, rows in tiles.items()},
         tags=truth_contexts(ws),
         asked_precision=evaluation_data.asked_precision(ws, modality, release["calibration"]),
-        blank_boxes={scene_id: blank for scene_id, (_, blank) in cores.items() if blank},
         ignore_classes=frozenset(ws.config.evaluation.ignore_classes),
         training_scenes=evaluation_data.training_scenes(ws, modality),
-        tiles={scene_id: looked for scene_id, (looked, _) in cores.items()},
         class_scores=evaluation_data.class_scores(ws, modality, ids, release["calibration"]),
-        shifted_proposals=evaluation_data.shifted_proposals(ws, modality, scenes, ws.config.evaluation.shifted_scenes),
+        shifted_proposals=shifted,
+        shifted_detections=shifted_found,
+        archived_detections=archived,
+        archived_drift=drift,
         few_shot=few_shot,
         filtered=tuple(evaluation_data.filtered_searches(ws, modality, few_shot, ids)),
         costs=evaluation_data.costs(ws, modality, ids),
-        notes=_notes(ws, named - answerable),
+        notes=(
+            *_notes(ws, named - answerable, masked=len(ground["masks"]), scenes=len(ids)),
+            *_novel_note(ws, modality, answerable - learnt),
+        ),
+        **ground,
     )
 
 
-def _notes(ws: Workspace, unanswerable: set[str]) -> tuple[str, ...]:
+def _notes(ws: Workspace, unanswerable: set[str], *, masked: int, scenes: int) -> tuple[str, ...]:
     """What a reader has to know before the figures."""
     notes = []
     if ws.config.rendered:
@@ -227,12 +234,18 @@ def _notes(ws: Workspace, unanswerable: set[str]) -> tuple[str, ...]:
         notes.append(
             f"Neither a label of training nor the vocabulary names {names}: detections are not judged on them, searches are."
         )
+    if ws.config.evaluation.masks is not None:
+        notes.append(f"{masked} of {scenes} scenes have a mask of ground that is not judged.")
     return tuple(notes)
 
 
-def _valid_fraction(tiles: "Sequence[TileRecord]") -> float:
-    area = np.array([tile.core.width_px * tile.core.height_px for tile in tiles], dtype=np.float64)
-    return float((area * np.array([tile.valid_fraction for tile in tiles])).sum() / max(area.sum(), 1.0))
+def _novel_note(ws: Workspace, modality: str, novel: set[str]) -> tuple[str, ...]:
+    """Whether words of the novel classes were seen in training, which labels do not tell."""
+    if not novel:
+        return ()
+    read = evaluation_data.named_in_documents(ws, modality, novel)
+    named = f"documents of the training name {', '.join(sorted(read))}" if read else "no document of the training names one"
+    return (f"Novel to labels: {', '.join(sorted(novel))}; {named}.",)
 
 
 def class_queries(ws: Workspace, modality: str, scene_ids: list[str]) -> "list[RetrievalQuery]":

@@ -18,10 +18,12 @@ from ovd_platform.flow.radiometry import check_trained_with, settings_for
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, version_of
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.raster.identity import is_local
-from ovd_platform.records.proposal import ProposalSet
+from ovd_platform.records.mask import Mask
 from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.tile import TileRecord
-from ovd_platform.stores.home import content_hash
+from ovd_platform.stores.home import content_hash, write_json
+from ovd_platform.stores.proposal_files import load_proposals as load_proposals
+from ovd_platform.stores.proposal_files import save_proposals
 
 if TYPE_CHECKING:
     from ovd_platform.raster.radiometry import InstrumentProfile
@@ -149,10 +151,14 @@ def proposals_stage(proposer: str | None = None) -> Stage:
     """The stage for one proposer version, or for the release's when None."""
 
     def inputs(ws: Workspace, modality: str, scene_id: str) -> Inputs:
+        from ovd_platform.propose.chosen import chosen_version, entries_for
+
+        settings = ws.config.propose
+        named = chosen_version(entries_for(settings.proposers, modality), ws.home.root)
         return {
             "tiles": version_of(ws, modality, "tiles", scene_id),
             "proposer": proposer or models.released(ws, modality)["proposer"],
-            "config": content_hash(ws.config.propose.model_dump()),
+            "config": content_hash(settings.model_dump(), named),
         }
 
     return Stage("proposals", "1", inputs, _build_proposals)
@@ -178,13 +184,7 @@ def _build_proposals(task: Task) -> Built:
         area = scene.record.area_mpx
         cap = proposal_budget(ws, scene.record)
         found = proposer.propose(scene, tiles, profile, max_per_mpx=cap)
-    np.savez(
-        task.folder / "proposals.npz",
-        boxes_scene_xyxy=found.boxes_scene_xyxy,
-        objectness_n=found.objectness_n,
-        tile_index_n=found.tile_index_n,
-        proposer=np.array(found.proposer),
-    )
+    save_proposals(task.folder, found)
     objectness = found.objectness_n
     return Built(
         {
@@ -194,14 +194,6 @@ def _build_proposals(task: Task) -> Built:
             "proposer": found.proposer,
         }
     )
-
-
-def load_proposals(folder: Path, scene_id: str) -> ProposalSet:
-    """Proposals from a stage output's folder."""
-    with np.load(folder / "proposals.npz") as data:
-        return ProposalSet(
-            scene_id, data["boxes_scene_xyxy"], data["objectness_n"], data["tile_index_n"], str(data["proposer"])
-        )
 
 
 # --- embeddings --------------------------------------------------------------------------------------------------------------
@@ -216,6 +208,7 @@ def embeddings_stage(proposer: str | None = None, encoder: str | None = None) ->
             "scene": ws.scene(modality, scene_id).version,
             "proposals": proposals.key(ws, modality, scene_id),
             "encoder": encoder or models.released(ws, modality)["encoder"],
+            **({"grid_px": str(ws.config.embed.grid_px)} if ws.config.embed.grid_px else {}),
         }
 
     return Stage("embeddings", "1", inputs, _build_embeddings)
@@ -224,7 +217,7 @@ def embeddings_stage(proposer: str | None = None, encoder: str | None = None) ->
 def _build_embeddings(task: Task) -> Built:
     import pyarrow.parquet as pq
 
-    from ovd_platform.stores.vector_rows import proposal_rows, tile_rows
+    from ovd_platform.stores.vector_rows import grid_cells, grid_rows, proposal_rows, tile_rows
 
     ws, modality, scene_id = task.ws, task.modality, task.partition
     folder = ws.home.stage(modality, "proposals") / scene_id / task.inputs["proposals"]
@@ -238,11 +231,15 @@ def _build_embeddings(task: Task) -> Built:
     check_trained_with(ws, modality, ws.scene(modality, scene_id).instrument, card, "this encoder")
     tiles = load_tiles(ws, modality, scene_id)
     profile = load_profile(ws, modality, scene_id)
-    with open_registered(ws, modality, scene_id) as scene:
-        visual, language = encoder.embed_boxes(scene, proposals.boxes_scene_xyxy, profile)
-        tile_visual, tile_language = encoder.embed_tiles(scene, [tile for tile in tiles if tile.kept], profile)
     record, version = ws.scene(modality, scene_id), task.inputs["encoder"]
     kept = [tile for tile in tiles if tile.kept]
+    with open_registered(ws, modality, scene_id) as scene:
+        visual, language = encoder.embed_boxes(scene, proposals.boxes_scene_xyxy, profile)
+        tile_visual, tile_language = encoder.embed_tiles(scene, kept, profile)
+        if ws.config.embed.grid_px:
+            cells = grid_cells(kept, ws.config.embed.grid_px)
+            grid = grid_rows(record, kept, cells, *encoder.embed_boxes(scene, cells.boxes_scene_xyxy, profile), version)
+            pq.write_table(grid, task.folder / "grid.parquet", compression="zstd")
     rows = proposal_rows(record, proposals, tiles, visual, language, version)
     level = tile_rows(record, kept, tile_visual, tile_language, version)
     pq.write_table(rows, task.folder / "proposals.parquet", compression="zstd")
@@ -259,14 +256,20 @@ def publish_embeddings(ws: Workspace, modality: str, scene_id: str) -> int:
     import pyarrow.parquet as pq
 
     from ovd_platform.stores.tables import VectorTables
+    from ovd_platform.stores.vector_rows import with_view
 
     output = current(ws, modality, "embeddings", scene_id)
+    record = ws.scene(modality, scene_id)
     tables = VectorTables(ws.home.tables)
     encoder = output.inputs["encoder"]
     total = 0
-    levels: tuple[tuple[Level, str], ...] = (("tile", "tiles.parquet"), ("proposal", "proposals.parquet"))
+    levels: tuple[tuple[Level, str], ...] = (
+        ("tile", "tiles.parquet"), ("grid", "grid.parquet"), ("proposal", "proposals.parquet"),
+    )  # fmt: skip
     for level, name in levels:
-        rows = pq.read_table(output.folder / name)
+        if level == "grid" and not (output.folder / name).is_file():
+            continue
+        rows = with_view(pq.read_table(output.folder / name), record)
         tables.replace_scene(level, modality, encoder, scene_id, rows)
         total += rows.num_rows
     return total
@@ -296,7 +299,13 @@ def _build_detections(task: Task) -> Built:
     import pyarrow.parquet as pq
 
     from ovd_platform.detect.detect import detect_scene
-    from ovd_platform.detect.export import detections_to_table, write_geojson, write_geoparquet
+    from ovd_platform.detect.export import (
+        detections_to_coco,
+        detections_to_table,
+        write_geojson,
+        write_geopackage,
+        write_geoparquet,
+    )
 
     ws, modality, scene_id = task.ws, task.modality, task.partition
     embedded = current(ws, modality, "embeddings", scene_id)
@@ -311,6 +320,9 @@ def _build_detections(task: Task) -> Built:
     pq.write_table(detections_to_table(found), task.folder / "detections.parquet")
     write_geojson(task.folder / "detections.geojson", found)
     write_geoparquet(task.folder / "detections.geoparquet", found)
+    write_geopackage(task.folder / "detections.gpkg", found)
+    masks = _masks(ws.home.stage(modality, "proposals") / scene_id / embedded.inputs["proposals"], scene_id)
+    write_json(task.folder / "detections.coco.json", detections_to_coco(found, [record], vocabulary, masks))
     accepted = [detection for detection in found if detection.accepted]
     counts: dict[str, int] = {}
     for detection in accepted:
@@ -318,4 +330,10 @@ def _build_detections(task: Task) -> Built:
     return Built({"detections": len(found), "accepted": len(accepted), "classes": json.dumps(counts, sort_keys=True)})
 
 
-DETECTIONS = Stage("detections", "1", _detections_inputs, _build_detections)
+def _masks(folder: Path, scene_id: str) -> dict[str, Mask]:
+    """Masks of a scene's proposals by proposal id; none where the proposer makes none."""
+    proposals = load_proposals(folder, scene_id)
+    return {proposals.proposal_id(index): mask for index, mask in enumerate(proposals.masks or ())}
+
+
+DETECTIONS = Stage("detections", "2", _detections_inputs, _build_detections)

@@ -1,5 +1,6 @@
 """What evaluation holds answers against: the exact truth of the rendered world where there is one, else the labels."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,25 @@ def truth_version(ws: Workspace) -> str:
 
 
 def load_truth(ws: Workspace, modality: str) -> dict[str, list[Annotation]]:
-    """True objects by scene id; scenes nobody labelled are absent."""
+    """True objects by scene id; scenes nobody labelled are absent, those without any object hold an empty list."""
     folder = _folder(ws)
     if folder is None:
         found: dict[str, list[Annotation]] = {}
         for one in load_annotations_of(ws, modality):
             found.setdefault(one.scene_id, []).append(one)
-        return found
+        return {**{scene_id: [] for scene_id in negative_scenes(ws, modality)}, **found}
     ids = {record.scene_id for record in ws.scenes(modality)}
     return {
         path.stem: [_annotation(path.stem, i, row) for i, row in enumerate(_rows(path))]
         for path in sorted(folder.glob("*.json"))
         if path.stem in ids
     }
+
+
+def negative_scenes(ws: Workspace, modality: str) -> list[str]:
+    """Scenes that people looked through and found empty (`evaluation.negative_scenes`): labels cannot say so, they only lack."""
+    patterns = ws.config.evaluation.negative_scenes
+    return [one.scene_id for one in ws.scenes(modality) if any(fnmatchcase(one.scene_id, pattern) for pattern in patterns)]
 
 
 def truth_contexts(ws: Workspace) -> dict[str, str]:

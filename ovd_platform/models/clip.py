@@ -51,10 +51,15 @@ class LanguageBranch(nn.Module):
 
     def pooled(self, branch_bpd: Tensor) -> Tensor:
         """Pooled tokens behind the own blocks, shape (B, 3 D)."""
+        return self.head.pool(self.tokens(branch_bpd))
+
+    def tokens(self, branch_bpd: Tensor) -> Tensor:
+        """Normalised tokens behind the own blocks, shape (B, P, D)."""
         tokens_bpd = branch_bpd
         for block in self.blocks.layers:
             tokens_bpd = block(tokens_bpd)
-        return self.head.pool(self.norm(tokens_bpd))
+        normed: Tensor = self.norm(tokens_bpd)
+        return normed
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], backbone: MultiBandViT) -> Self:

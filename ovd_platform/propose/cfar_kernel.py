@@ -1,7 +1,7 @@
 """Compiled kernels of the constant-false-alarm-rate detector.
 
-Belongs here: sliding sums and sliding order statistics over a ring of training pixels, and their exact thresholds. Does not
-belong here: reading scenes and making boxes (cfar.py).
+Belongs here: sliding sums and sliding order statistics over a ring of training pixels. Does not belong here: thresholds
+(clutter.py), reading scenes and decisions (cfar.py).
 
 A pixel is compared with the ring of pixels between a guard square and a training square around it. Invalid pixels leave the
 ring.
@@ -10,7 +10,6 @@ ring.
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 LEVELS_PER_DB = 16
 """Order statistics come from a histogram of log intensity; one level is 1/16 dB, and levels are interpolated."""
@@ -60,6 +59,61 @@ def ring_means(
                 count_hw[row, col] = ring
                 mean_hw[row, col] = max(total - inner, 0.0) / max(ring, 1)
     return mean_hw, count_hw
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def ring_means_whole(
+    intensity_hw: NDArray[np.float32], guard_px: int, train_px: int, factor: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Mean intensity around each pixel of a chip without invalid pixels, and where the pixel exceeds ``factor`` times it.
+
+    The frame of ``train_px`` gets 0 and False. Column sums slide down, prefix sums run along a row: both rings cost four
+    look-ups a pixel, whatever their size.
+
+    Args:
+        intensity_hw: Linear intensity, float32.
+        guard_px: Half side of the guard square.
+        train_px: Half side of the training square.
+        factor: Threshold over the mean.
+    """
+    height, width = intensity_hw.shape
+    mean_hw = np.zeros((height, width), np.float32)
+    above_hw = np.zeros((height, width), np.bool_)
+    if height < 2 * train_px + 1 or width < 2 * train_px + 1:
+        return mean_hw, above_hw
+    outer_w, inner_w = np.zeros(width), np.zeros(width)
+    outer_p, inner_p = np.zeros(width + 1), np.zeros(width + 1)
+    for row in range(2 * train_px):
+        outer_w += intensity_hw[row]
+    for row in range(train_px - guard_px, train_px + guard_px):
+        inner_w += intensity_hw[row]
+    number = (2 * train_px + 1) ** 2 - (2 * guard_px + 1) ** 2
+    share = 1.0 / number
+    level = np.float32(factor)
+    for row in range(train_px, height - train_px):
+        below_w, under_w = intensity_hw[row + train_px], intensity_hw[row + guard_px]
+        outer, inner = 0.0, 0.0
+        for col in range(width):
+            outer_w[col] += below_w[col]
+            inner_w[col] += under_w[col]
+        for col in range(width):
+            outer += outer_w[col]
+            inner += inner_w[col]
+            outer_p[col + 1] = outer
+            inner_p[col + 1] = inner
+        inside = width - 2 * train_px
+        right_o, left_o = outer_p[2 * train_px + 1 :], outer_p
+        right_i, left_i = inner_p[train_px + guard_px + 1 :], inner_p[train_px - guard_px :]
+        here_w, mean_w, above_w = intensity_hw[row, train_px:], mean_hw[row, train_px:], above_hw[row, train_px:]
+        for col in range(inside):
+            mean = np.float32(max((right_o[col] - left_o[col]) - (right_i[col] - left_i[col]), 0.0) * share)
+            mean_w[col] = mean
+            above_w[col] = here_w[col] > level * mean
+        above, over = intensity_hw[row - train_px], intensity_hw[row - guard_px]
+        for col in range(width):
+            outer_w[col] -= above[col]
+            inner_w[col] -= over[col]
+    return mean_hw, above_hw
 
 
 @numba.njit(cache=True)
@@ -147,39 +201,3 @@ def _column(bin_hw, histogram, col, row, half, sign, pointer, below, total):  # 
             if level < pointer:
                 below += sign
     return below, total
-
-
-def ca_factor(false_alarm_rate: float, looks: float, count: int) -> float:
-    """Exact threshold of cell averaging over the mean of the ring.
-
-    The ratio of a gamma variate of shape L to the mean of N such is F-distributed with 2L and 2LN degrees of freedom; for one
-    look this is Finn and Johnson's (1968) N (rate^(-1/N) - 1).
-
-    Args:
-        false_alarm_rate: Per pixel, (0, 1).
-        looks: Equivalent number of looks L.
-        count: Training pixels N.
-    """
-    return float(stats.f.isf(false_alarm_rate, 2 * looks, 2 * looks * count))
-
-
-def os_factor(false_alarm_rate: float, looks: float, count: int, rank: float) -> float:
-    """Exact threshold of ordered statistics over the k-th smallest of the ring, k = ceil(rank N) (Rohling 1983, any looks).
-
-    Args:
-        false_alarm_rate: Per pixel, (0, 1).
-        looks: Equivalent number of looks.
-        count: Training pixels N.
-        rank: Rank as a fraction of N.
-    """
-    k = max(1, int(np.ceil(rank * count)))
-    nodes, weights = np.polynomial.legendre.leggauss(512)
-    # Uniform quantiles of the order statistic's own (beta) distribution: the integrand is smooth in them.
-    quantiles = stats.beta.ppf((nodes + 1) / 2, k, count - k + 1)
-    clutter = stats.gamma.ppf(quantiles, looks, scale=1 / looks)
-
-    def excess(log_factor: float) -> float:
-        rate = 0.5 * np.sum(weights * stats.gamma.sf(np.exp(log_factor) * clutter, looks, scale=1 / looks))
-        return float(np.log(max(rate, 1e-300)) - np.log(false_alarm_rate))
-
-    return float(np.exp(optimize.brentq(excess, -3.0, 12.0)))

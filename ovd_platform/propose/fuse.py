@@ -10,10 +10,11 @@ from ovd_platform.errors import InputError
 from ovd_platform.propose.proposer import Progress, Proposer
 from ovd_platform.raster.radiometry import InstrumentProfile
 from ovd_platform.raster.scene import Scene
+from ovd_platform.records.mask import Mask
 from ovd_platform.records.proposal import ProposalSet
 from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.tile import TileRecord
-from ovd_platform.tiles.seams import merge_seams
+from ovd_platform.tiles.seams import SeamRules, merge_seams
 
 
 def fuse_proposals(
@@ -55,17 +56,41 @@ def fuse_proposals(
     objectness_n = np.concatenate([item.objectness_n * np.float32(f) for item, f in zip(sets, factors, strict=True)])
     tile_index_n = np.concatenate([item.tile_index_n for item in sets])
     source_n = np.repeat(np.arange(len(sets)), [len(item) for item in sets])
-    kept = _suppressed(boxes_n4, objectness_n, source_n, iou)[: int(np.ceil(max_per_mpx * record.area_mpx))]
-    return ProposalSet(record.scene_id, boxes_n4[kept], objectness_n[kept], tile_index_n[kept], version)
+    # A seam between proposers is a seam between tiles: only boxes of different sources are compared. How two proposers place a box
+    # differs more than how one does at two tiles, and neither was cut.
+    rules = SeamRules(iou=iou, near_px=np.inf, ios=1.0)
+    kept = merge_seams(boxes_n4, objectness_n, source_n, rules)[: int(np.ceil(max_per_mpx * record.area_mpx))]
+    return ProposalSet(
+        record.scene_id,
+        boxes_n4[kept],
+        objectness_n[kept],
+        tile_index_n[kept],
+        version,
+        _corners(sets, kept),
+        _masks(sets, kept),
+    )
 
 
-def _suppressed(
-    boxes_n4: NDArray[np.float32], objectness_n: NDArray[np.float32], source_n: NDArray[np.int64], iou: float
-) -> NDArray[np.int64]:
-    """Indices that stay, by falling objectness; merges across sources only."""
-    # A seam between proposers is a seam between tiles: only boxes of different sources are compared.
-    kept = merge_seams(boxes_n4, objectness_n, source_n, iou=iou, ios=1.0)
-    return kept[np.argsort(-objectness_n[kept], kind="stable")]
+def _corners(sets: Sequence[ProposalSet], kept_k: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    """Oriented boxes of the union; upright ones where a set has none; None where no set has any."""
+    if all(item.corners_n42 is None for item in sets):
+        return None
+    upright = [item.boxes_scene_xyxy[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2) for item in sets]
+    parts = [item.corners_n42 if item.corners_n42 is not None else box for item, box in zip(sets, upright, strict=True)]
+    return np.concatenate(parts)[kept_k]
+
+
+def _masks(sets: Sequence[ProposalSet], kept_k: NDArray[np.int64]) -> tuple[Mask, ...] | None:
+    """Masks of the union; full boxes where a set has none; None where no set has any."""
+    if all(item.masks is None for item in sets):
+        return None
+    parts = [mask for item in sets for mask in (item.masks if item.masks is not None else map(_full, item.boxes_scene_xyxy))]
+    return tuple(parts[index] for index in kept_k)
+
+
+def _full(box: NDArray[np.float32]) -> Mask:
+    x0, y0, x1, y1 = (round(float(value)) for value in box)
+    return Mask(x0, y0, np.ones((max(1, y1 - y0), max(1, x1 - x0)), np.bool_))
 
 
 class FusedProposer:

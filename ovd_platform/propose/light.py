@@ -20,7 +20,7 @@ from ovd_platform.models.light_detector import (
     bfloat16_is_fast,
     decode_maps,
 )
-from ovd_platform.propose.blocks import TileBoxes, assemble, group_tiles, owned, owners
+from ovd_platform.propose.blocks import Found, TileBoxes, assemble, group_tiles, owned
 from ovd_platform.propose.proposer import Progress
 from ovd_platform.propose.working_scale import resized, scales_for
 from ovd_platform.raster.radiometry import InstrumentProfile, normalise
@@ -28,10 +28,31 @@ from ovd_platform.raster.scene import Scene
 from ovd_platform.records.chip import Chip
 from ovd_platform.records.proposal import ProposalSet
 from ovd_platform.records.tile import TileRecord
+from ovd_platform.records.window import Window
 
 _NMS_IOU = {False: 0.55, True: 0.7}  # one scale; several, where rafted ships are told apart by the larger
 _FLOOR = 0.01
 _MOST_PER_MPX = 2000.0
+
+
+_COARSEST_PX = 256
+
+
+def _lattice_px(scales: Sequence[float]) -> int:
+    """Scene pixels after which the network's strides fall on whole pixels again at every scale; the deepest stride where that is far."""
+    for step in range(8, _COARSEST_PX + 1, 8):
+        if all(abs(step * scale / PAD_PX - round(step * scale / PAD_PX)) < 1e-9 and step * scale >= PAD_PX for scale in scales):
+            return step
+    return PAD_PX
+
+
+def _on_lattice(window: Window, step: int) -> Window:
+    """The smallest window around another whose edges are multiples of ``step``, counted from the scene's corner.
+
+    The network then sees the same samples in the same phase, wherever the grid of tiles happens to lie.
+    """
+    left, top = window.col_px // step * step, window.row_px // step * step
+    return Window(left, top, -(-window.right_px // step) * step - left, -(-window.bottom_px // step) * step - top)
 
 
 class LightProposer:
@@ -82,17 +103,19 @@ class LightProposer:
         # Half of the largest trained object, so that an object whose centre is in a core is seen whole.
         reach_px = int(self._card["halo_px"] * self._card["input_scale"] / min(scales))
         margin = max([reach_px, *(tile.halo_px for tile in tiles)])
-        blocks = group_tiles(tiles)
+        step = _lattice_px(scales)
+        # A wide lattice widens every window: larger blocks pay for it.
+        blocks = group_tiles(tiles, side=3 if step > 64 else 2)
         parts: list[TileBoxes] = []
         for done, block in enumerate(blocks):
-            window = block.window.grown(margin).clipped(record.width_px, record.height_px)
+            window = _on_lattice(block.window.grown(margin), step).clipped(record.width_px, record.height_px)
             chip = scene.read(window)
             if chip.valid_hw.any():
                 boxes_n4, objectness_n = self._chip_boxes(chip, profile, scales)
-                parts.append(owned(boxes_n4, objectness_n, owners(boxes_n4, block, tiles, record)))
+                parts.append(owned(Found(boxes_n4, objectness_n), window, block, tiles, record))
             if progress is not None:
                 progress(done + 1, len(blocks), f"proposing in {record.scene_id}")
-        return assemble(record, parts, self._version, max_per_mpx)
+        return assemble(record, parts, tiles, self._version, max_per_mpx)
 
     def _chip_boxes(
         self, chip: Chip, profile: InstrumentProfile, scales: Sequence[float]

@@ -26,6 +26,7 @@ class Pair:
         confidence: Trust in image and words belonging together, [0, 1].
         evidence: What the confidence rests on, for people.
         language: ISO 639-1 code or "und".
+        parent_id: For a part of an image with its own call-out, the image it was cut from; else "".
     """
 
     pair_id: str
@@ -43,3 +44,4 @@ class Pair:
     confidence: float = 0.0
     evidence: str = ""
     language: str = "und"
+    parent_id: str = ""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovd_platform.errors import ShapeError
+from ovd_platform.records.mask import Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class ProposalSet:
         objectness_n: Shape (N,), float32, [0, 1].
         tile_index_n: Shape (N,), int32: index of the answering tile in the scene's tile list.
         proposer: Model version that made them (`cfar-...`, or the learned proposer's version).
+        corners_n42: Corners of oriented boxes in turn, shape (N, 4, 2), float32, scene pixels; None where the proposer has none.
+        masks: One mask a proposal; None where the proposer has none.
     """
 
     scene_id: str
@@ -25,6 +28,8 @@ class ProposalSet:
     objectness_n: NDArray[np.float32]
     tile_index_n: NDArray[np.int32]
     proposer: str
+    corners_n42: NDArray[np.float32] | None = None
+    masks: tuple[Mask, ...] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.objectness_n)
@@ -32,6 +37,11 @@ class ProposalSet:
             raise ShapeError(
                 f"Cannot record proposals of {self.scene_id}: expected boxes ({n}, 4) and tile indices ({n},), got "
                 f"{self.boxes_scene_xyxy.shape} and {self.tile_index_n.shape}."
+            )
+        corners_fit = self.corners_n42 is None or self.corners_n42.shape == (n, 4, 2)
+        if not corners_fit or (self.masks is not None and len(self.masks) != n):
+            raise ShapeError(
+                f"Cannot record proposals of {self.scene_id}: expected {n} oriented boxes and masks, got another number."
             )
 
     def __len__(self) -> int:

@@ -6,38 +6,67 @@ Conditions always go to the table before the search (prefilter): filtering after
 import math
 
 from ovd_platform.errors import InputError
-from ovd_platform.records.prompt import SearchFilter
+from ovd_platform.records.prompt import Range, SearchFilter
+from ovd_platform.search.area import Area, box_cells, cells_where
 from ovd_platform.stores.tables import sql_text
 from ovd_platform.stores.vector_rows import utc_text
 
 _METRES_PER_DEGREE = 111_320.0
+_RANGES = ("off_nadir_deg", "sun_elevation_deg", "incidence_deg")
 
 
-def proposal_where(search_filter: SearchFilter) -> str | None:
+def area_of(search_filter: SearchFilter) -> Area | None:
+    """The polygons of a filter, or None where it has none."""
+    return Area(search_filter.area_lonlat) if search_filter.area_lonlat else None
+
+
+def columns_needed(search_filter: SearchFilter) -> tuple[str, ...]:
+    """Columns of the view that the conditions name; tables of before they were stored lack them."""
+    ranges = {name: getattr(search_filter, name) for name in _RANGES}
+    return (*(name for name, limits in ranges.items() if limits is not None), *(("orbit",) if search_filter.orbits else ()))
+
+
+def proposal_where(search_filter: SearchFilter, area: Area | None = None, *, cells: bool = False) -> str | None:
     """SQL condition on proposal rows, or None where nothing is restricted.
 
     Boxes are matched by their centre. A west above east crosses the antimeridian. A bare date in ``to_utc`` includes that day.
 
+    Args:
+        search_filter: The restrictions.
+        area: `area_of` the filter. Its condition is a cover: rows at its edge still need `Area.contains`.
+        cells: Name geohash cells, so that a large table's ordered index answers.
+
     Raises:
-        InputError: If the bounding box or a time is malformed.
+        InputError: If the bounding box, a range or a time is malformed.
     """
     parts = _common(search_filter)
     if search_filter.bbox_lonlat is not None:
         parts.append(_bbox(search_filter.bbox_lonlat, "0", "0"))
+        if cells:
+            parts.append(cells_where(box_cells(search_filter.bbox_lonlat)))
+    if area is not None:
+        boxes = " OR ".join(_bbox(bounds, "0", "0") for bounds in area.bounds())
+        parts.append(cells_where(area.cells()) if cells else f"({boxes})")
     if search_filter.min_objectness > 0:
         parts.append(f"objectness >= {float(search_filter.min_objectness)}")
     return " AND ".join(parts) or None
 
 
-def tile_where(search_filter: SearchFilter) -> str | None:
+def tile_where(search_filter: SearchFilter, area: Area | None = None) -> str | None:
     """SQL condition on tile rows: like `proposal_where`, but a tile counts when any part of it may lie in the bounding box."""
     parts = _common(search_filter)
     if search_filter.bbox_lonlat is not None:
-        _, south, _, north = search_filter.bbox_lonlat
-        shrink = max(math.cos(math.radians(min(89.0, max(abs(south), abs(north)) + 0.5))), 0.01)
-        reach_m = f"gsd_m * 0.5 * ((x1 - x0) + (y1 - y0)) / {_METRES_PER_DEGREE}"
-        parts.append(_bbox(search_filter.bbox_lonlat, f"({reach_m} / {shrink})", f"({reach_m})"))
+        parts.append(_near(search_filter.bbox_lonlat))
+    if area is not None:
+        parts.append(f"({' OR '.join(_near(bounds) for bounds in area.bounds())})")
     return " AND ".join(parts) or None
+
+
+def _near(bounds: tuple[float, float, float, float]) -> str:
+    """Condition on tiles: any part may lie in a box."""
+    shrink = max(math.cos(math.radians(min(89.0, max(abs(bounds[1]), abs(bounds[3])) + 0.5))), 0.01)
+    reach_m = f"gsd_m * 0.5 * ((x1 - x0) + (y1 - y0)) / {_METRES_PER_DEGREE}"
+    return _bbox(bounds, f"({reach_m} / {shrink})", f"({reach_m})")
 
 
 def _common(search_filter: SearchFilter) -> list[str]:
@@ -46,6 +75,12 @@ def _common(search_filter: SearchFilter) -> list[str]:
         parts.append(_any_of("scene_id", search_filter.scene_ids))
     if search_filter.instruments:
         parts.append(_any_of("instrument", search_filter.instruments))
+    if search_filter.orbits:
+        parts.append(_any_of("orbit", search_filter.orbits))
+    for name in ("gsd_m", *_RANGES):
+        limits: Range | None = getattr(search_filter, name)
+        if limits is not None:
+            parts.append(_between(name, limits))
     if search_filter.from_utc or search_filter.to_utc:
         parts.append("acquired_utc != ''")
     if search_filter.from_utc:
@@ -53,6 +88,13 @@ def _common(search_filter: SearchFilter) -> list[str]:
     if search_filter.to_utc:
         parts.append(f"acquired_utc <= {sql_text(utc_text(search_filter.to_utc, end_of_day=True))}")
     return parts
+
+
+def _between(column: str, limits: Range) -> str:
+    low, high = (float(value) for value in limits)
+    if not low <= high:
+        raise InputError(f"Cannot search by {column}: expected (lowest, highest), got {limits}. Swap the values.")
+    return f"({column} >= {low} AND {column} <= {high})"
 
 
 def _any_of(column: str, values: tuple[str, ...]) -> str:

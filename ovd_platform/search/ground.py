@@ -61,15 +61,26 @@ def suppress(boxes: GroundBoxes, *, top: int, collapse_revisits: bool = False) -
     Returns:
         Kept indices, rising, int64.
     """
+    return np.array([kept for kept, _ in suppress_groups(boxes, top=top, collapse_revisits=collapse_revisits)], dtype=np.int64)
+
+
+def suppress_groups(boxes: GroundBoxes, *, top: int, collapse_revisits: bool = False) -> list[tuple[int, list[int]]]:
+    """Like `suppress`, with what each kept box stands for.
+
+    Returns:
+        Per kept box its index and the best box of each other scene that was dropped for it, best first.
+    """
     n = len(boxes.scene_n)
     gone = np.zeros(n, dtype=bool)
-    kept: list[int] = []
+    groups: list[tuple[int, list[int]]] = []
     for i in range(n):
         if gone[i]:
             continue
-        kept.append(i)
-        if len(kept) == top:
+        if len(groups) == top:
             break
+        members: list[int] = []
+        groups.append((i, members))
+        before = gone[i + 1 :].copy()
         rest = slice(i + 1, n)
         same_scene = boxes.scene_n[rest] == boxes.scene_n[i]
         gone[rest] |= same_scene & (_pixel_iou(boxes.boxes_scene_xyxy[i], boxes.boxes_scene_xyxy[rest]) > SAME_SCENE_IOU)
@@ -77,7 +88,12 @@ def suppress(boxes: GroundBoxes, *, top: int, collapse_revisits: bool = False) -
         comparable = ~same_scene & (same_time | collapse_revisits)
         if comparable.any():
             gone[rest] |= comparable & (_ground_iou(boxes, i, rest) > SAME_GROUND_IOU)
-    return np.array(kept, dtype=np.int64)
+        scenes = {int(boxes.scene_n[i])}
+        for j in np.flatnonzero(gone[rest] & ~before) + i + 1:
+            if int(boxes.scene_n[j]) not in scenes:
+                scenes.add(int(boxes.scene_n[j]))
+                members.append(int(j))
+    return groups
 
 
 def _pixel_iou(box_4: NDArray[np.float32], boxes_n4: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -65,21 +65,32 @@ def index_health(tables: VectorTables, modality: str, model_version: str, faiss_
     """Health of what was built, against the tables as they are now.
 
     Returns:
-        Per vector column ``{"rows", "unindexed", "stale", "recall_at_10", "kind"}``; ``{"missing": True}`` where there is none.
+        Per vector column, of the table's index ``{"index", "recall_at_100", "not_in_index", "drift"}``, of the FAISS index ``{"rows",
+        "unindexed", "stale", "recall_at_10", "kind", "bytes_per_vector"}``, or ``"missing": True`` where there is none.
     """
     report: dict[str, Any] = {}
+    stats = tables.index_stats("proposal", modality, model_version)
     for column in tables.vector_columns("proposal", modality, model_version):
         name = index_name("proposal", modality, model_version, column)
+        facts = tables.ann_facts("proposal", modality, model_version, column)
+        table = {
+            "index": facts.kind if facts else "none",
+            "recall_at_100": facts.recall_at_100 if facts else 1.0,
+            "not_in_index": stats.get(column, {}).get("unindexed", 0),
+            "drift": round(tables.drift("proposal", modality, model_version, column), 4),
+        }
         if not (faiss_folder / f"{name}.json").exists():
-            report[column] = {"missing": True}
+            report[column] = {**table, "missing": True}
             continue
         health = load_faiss(faiss_folder, name).health
         report[column] = {
+            **table,
             "rows": health.rows,
             "unindexed": max(0, tables.count("proposal", modality, model_version) - health.rows),
             "stale": health.table_version != tables.versions("proposal", modality, model_version),
             "recall_at_10": health.recall_at_10,
             "kind": health.kind,
+            "bytes_per_vector": health.bytes_per_vector,
         }
     return report
 

@@ -5,7 +5,7 @@
 Similarity is a cosine after the corpus mean was taken away from the vectors (and the mean of background words from the
 text); looks are also decorrelated by the corpus covariance, so that what most proposals have in common counts little (after Hariharan et
 al. 2012, "Discriminative decorrelation for clustering and classification"). By chips it is the mean of the nearest chip's cosine and the prototype's; by words and chips it is the mean of both
-weighted by the inverse of their spread over the corpus, so that neither drowns the other.
+weighted by the inverse of their spread over the corpus, so that neither drowns the other. Marks add a learnt direction (`feedback`).
 """
 
 from collections.abc import Callable
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovd_platform.errors import InputError, ShapeError, VersionMismatchError
-from ovd_platform.records.prompt import Prompt
+from ovd_platform.records.prompt import Prompt, Words
+from ovd_platform.search.feedback import LearntDirection, learn_direction
 from ovd_platform.stores.vector_rows import centred_units, units
 
 OBJECTNESS_WEIGHT = 0.2
@@ -44,6 +45,11 @@ class CompiledPrompt:
         visual_mean_d: Mean of the corpus, or None without centring.
         whitening_dd: What looks are multiplied by after the mean was taken away, symmetric; None for nothing.
         text_share: Weight of the words, [0, 1].
+        chip_weights_n: Weight of each chip, at most 1, or None for all alike.
+        negative_weights_n: Weight of each negative, at most 1, or None for all alike.
+        not_text_kd: Unit language vectors of phrases that are not meant, shape (K, E), or None.
+        not_text_weights_k: Their weights.
+        learnt: What marks taught, or None.
     """
 
     text_d: NDArray[np.float32] | None
@@ -54,11 +60,16 @@ class CompiledPrompt:
     visual_mean_d: NDArray[np.float32] | None
     whitening_dd: NDArray[np.float32] | None
     text_share: float
+    chip_weights_n: NDArray[np.float32] | None = None
+    negative_weights_n: NDArray[np.float32] | None = None
+    not_text_kd: NDArray[np.float32] | None = None
+    not_text_weights_k: NDArray[np.float32] | None = None
+    learnt: LearntDirection | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Vector columns that are needed to score a row."""
-        language = ("language",) if self.text_d is not None else ()
+        language = ("language",) if self.text_d is not None or self.not_text_kd is not None else ()
         visual = ("visual",) if self.chips_nd is not None or len(self.negatives_nd) else ()
         return (*language, *visual)
 
@@ -83,31 +94,91 @@ def compile_prompt(
         VersionMismatchError: If the prompt's vectors and the table's differ in length.
     """
     means = {name: sample.mean(axis=0) if centre and len(sample) > 1 else None for name, sample in background.items()}
-    whitening = whitening_of(background["visual"]) if centre and "visual" in background else None
-    text_d = _text_vector(prompt, embed_text, background, centre=centre) if prompt.text else None
-    chips = _visual_vectors(prompt.chip_vectors_nd, background, means.get("visual"), whitening)
-    negatives = _visual_vectors(prompt.negative_vectors_nd, background, means.get("visual"), whitening)
+    whitening = cached_whitening(background["visual"]) if centre and "visual" in background else None
+    text_d, not_text = _text_vectors(prompt.words, prompt.model_version, embed_text, background, centre=centre)
+    given, chip_weights = _joined(prompt.chip_vectors_nd, prompt.chip_weights_n, prompt.liked_nd)
+    avoided, negative_weights = _joined(prompt.negative_vectors_nd, prompt.negative_weights_n, prompt.disliked_nd)
+    chips = _visual_vectors(given, background, means.get("visual"), whitening)
+    negatives = _visual_vectors(avoided, background, means.get("visual"), whitening)
     has_chips = chips is not None and len(chips) > 0
     if text_d is None and not has_chips:
         raise InputError("Cannot search: expected words or at least one example chip, got neither. Give --text or --chip.")
     compiled = CompiledPrompt(
         text_d=text_d,
         chips_nd=chips if has_chips else None,
-        prototype_d=units(chips.mean(axis=0)) if chips is not None and has_chips else None,
+        prototype_d=_prototype(chips, chip_weights) if chips is not None and has_chips else None,
         negatives_nd=negatives if negatives is not None else np.zeros((0, 1), dtype=np.float32),
         language_mean_d=means.get("language"),
         visual_mean_d=means.get("visual"),
         whitening_dd=whitening,
         text_share=1.0 if not has_chips else 0.0,
+        chip_weights_n=chip_weights,
+        negative_weights_n=negative_weights,
+        not_text_kd=not_text[0] if not_text else None,
+        not_text_weights_k=not_text[1] if not_text else None,
     )
-    if text_d is None or not has_chips or not len(background["visual"]):
-        return compiled
+    if text_d is not None and has_chips and len(background["visual"]):
+        compiled = replace(compiled, text_share=_text_share(compiled, prompt, background))
+    return _with_feedback(compiled, prompt, background)
+
+
+def _text_share(compiled: CompiledPrompt, prompt: Prompt, background: dict[str, NDArray[np.float32]]) -> float:
     if prompt.text_share is not None:
-        return replace(compiled, text_share=prompt.text_share)
+        return prompt.text_share
     words, looks = _text_cosine(compiled, background["language"]), _chip_cosine(compiled, background["visual"])
     spread_words, spread_looks = max(float(words.std()), 1e-3), max(float(looks.std()), 1e-3)
-    share = (1 / spread_words) / (1 / spread_words + 1 / spread_looks)
-    return replace(compiled, text_share=share)
+    return (1 / spread_words) / (1 / spread_words + 1 / spread_looks)
+
+
+def _with_feedback(compiled: CompiledPrompt, prompt: Prompt, background: dict[str, NDArray[np.float32]]) -> CompiledPrompt:
+    """Learn from marks: only where a person marked answers, and visual vectors are there to learn on."""
+    liked, disliked = _count(prompt.liked_nd), _count(prompt.disliked_nd)
+    if not liked + disliked or "visual" not in background or compiled.chips_nd is None:
+        return compiled
+    if compiled.text_d is not None:  # words count as two examples beside what was marked right
+        compiled = replace(compiled, text_share=compiled.text_share * 2.0 / (2.0 + liked))
+    sample_nd = looks(background["visual"], compiled.visual_mean_d, compiled.whitening_dd)
+    similarity_m = _chip_cosine(compiled, background["visual"])
+    wrong_nd = compiled.negatives_nd if len(compiled.negatives_nd) else sample_nd[:0]
+    learnt = learn_direction(compiled.chips_nd, wrong_nd, sample_nd, similarity_m, right_weights_n=compiled.chip_weights_n)
+    return replace(compiled, learnt=learnt)
+
+
+def _count(vectors_nd: NDArray[np.float32] | None) -> int:
+    return 0 if vectors_nd is None else len(vectors_nd)
+
+
+def _joined(
+    vectors_nd: NDArray[np.float32] | None, weights_n: NDArray[np.float32] | None, marked_nd: NDArray[np.float32] | None
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+    """Examples and marked answers as one list, with weights of at most 1; None for the weights where all are alike."""
+    parts = [part for part in (vectors_nd, marked_nd) if part is not None and len(part)]
+    joined = np.concatenate(parts) if parts else None
+    if weights_n is None or joined is None:
+        return joined, None
+    weights = np.ones(len(joined), dtype=np.float32)
+    weights[: len(weights_n)] = weights_n
+    return joined, weights / weights.max()
+
+
+def _prototype(chips_nd: NDArray[np.float32], weights_n: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    return units(chips_nd.mean(axis=0) if weights_n is None else weights_n @ chips_nd)
+
+
+_WHITENING: dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32] | None]] = {}
+_MOST_WHITENINGS = 4
+
+
+def cached_whitening(sample_md: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """`whitening_of` a sample, remembered for the few samples asked last: its eigenvectors take most of a search's time."""
+    place = (id(sample_md), len(sample_md))
+    known = _WHITENING.get(place)
+    if known is None or known[0] is not sample_md:
+        known = (sample_md, whitening_of(sample_md))
+        while len(_WHITENING) >= _MOST_WHITENINGS:
+            _WHITENING.pop(next(iter(_WHITENING)), None)
+        _WHITENING[place] = known
+    return known[1]
 
 
 def whitening_of(sample_md: NDArray[np.float32], shrinkage: float = WHITENING_SHRINKAGE) -> NDArray[np.float32] | None:
@@ -165,11 +236,29 @@ def score(
 ) -> NDArray[np.float32]:
     """Rank value of rows: similarity less negatives plus a little objectness; shape (N,), float32."""
     result = similarity_n + OBJECTNESS_WEIGHT * objectness_n
-    if len(compiled.negatives_nd):
+    if compiled.learnt is not None or len(compiled.negatives_nd):
         rows_nd = looks(vectors["visual"], compiled.visual_mean_d, compiled.whitening_dd)
-        nearest = (rows_nd @ compiled.negatives_nd.T).max(axis=1) if len(rows_nd) else np.zeros(0, dtype=np.float32)
-        result = result - NEGATIVE_WEIGHT * np.maximum(nearest, 0.0)
+        if len(compiled.negatives_nd):
+            result = result - NEGATIVE_WEIGHT * np.maximum(
+                _nearest(rows_nd, compiled.negatives_nd, compiled.negative_weights_n), 0.0
+            )
+        if compiled.learnt is not None:
+            share = compiled.learnt.share
+            result = (1 - share) * result + share * (compiled.learnt.score(rows_nd) + OBJECTNESS_WEIGHT * objectness_n)
+    if compiled.not_text_kd is not None:
+        words_nd = centred_units(vectors["language"], compiled.language_mean_d)
+        result = result - NEGATIVE_WEIGHT * np.maximum(
+            _nearest(words_nd, compiled.not_text_kd, compiled.not_text_weights_k), 0.0
+        )
     return np.asarray(result, dtype=np.float32)
+
+
+def _nearest(
+    rows_nd: NDArray[np.float32], others_md: NDArray[np.float32], weights_m: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
+    """Highest weighted cosine of each row to any of the others, shape (N,)."""
+    cosine_nm = rows_nd @ others_md.T
+    return np.asarray((cosine_nm if weights_m is None else cosine_nm * weights_m).max(axis=1), dtype=np.float32)
 
 
 def _text_cosine(compiled: CompiledPrompt, language_nd: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -183,21 +272,37 @@ def _chip_cosine(compiled: CompiledPrompt, visual_nd: NDArray[np.float32]) -> ND
     if not len(visual_nd):
         return np.zeros(0, dtype=np.float32)
     rows_nd = looks(visual_nd, compiled.visual_mean_d, compiled.whitening_dd)
-    nearest = (rows_nd @ compiled.chips_nd.T).max(axis=1)
+    nearest = _nearest(rows_nd, compiled.chips_nd, compiled.chip_weights_n)
     return np.asarray(0.5 * (nearest + rows_nd @ compiled.prototype_d), dtype=np.float32)
 
 
-def _text_vector(
-    prompt: Prompt, embed_text: EmbedText | None, background: dict[str, NDArray[np.float32]], *, centre: bool
-) -> NDArray[np.float32]:
+def _text_vectors(
+    words: tuple[Words, ...],
+    model_version: str,
+    embed_text: EmbedText | None,
+    background: dict[str, NDArray[np.float32]],
+    *,
+    centre: bool,
+) -> tuple[NDArray[np.float32] | None, tuple[NDArray[np.float32], NDArray[np.float32]] | None]:
+    """Unit direction of what the words mean together, and directions with weights of what they do not mean."""
+    if not words:
+        return None, None
     if embed_text is None or "language" not in background:
         raise InputError(
-            f"Cannot search for {prompt.text!r} with encoder {prompt.model_version}: expected an encoder with a language "
+            f"Cannot search for {words[0].text!r} with encoder {model_version}: expected an encoder with a language "
             "tower, got one without. Give example chips (--chip), or embed the scenes with a trained domain CLIP."
         )
-    words = np.asarray(embed_text([prompt.text, *BACKGROUND_WORDS]), dtype=np.float32)
-    _check_length(words, background["language"], "language")
-    return units(words[0] - words[1:].mean(axis=0) if centre else words[0])
+    phrases = [one.text for one in words]
+    vectors = np.asarray(embed_text([*phrases, *BACKGROUND_WORDS]), dtype=np.float32)
+    _check_length(vectors, background["language"], "language")
+    asked, usual = vectors[: len(phrases)], vectors[len(phrases) :]
+    asked = units(asked - usual.mean(axis=0) if centre else asked)
+    weights = np.array([one.weight for one in words], dtype=np.float32)
+    meant, not_meant = weights > 0, weights < 0
+    text_d = units(weights[meant] @ asked[meant]) if meant.any() else None
+    if not not_meant.any():
+        return text_d, None
+    return text_d, (asked[not_meant], np.minimum(-weights[not_meant], 1.0))
 
 
 def _visual_vectors(

@@ -1,1 +1,1 @@
-"""The search page. Not built yet: search is `ovd search`; this folder marks its place in the layers."""
+"""The search page and its HTTP API: the library's own calls behind addresses, and the built front end that asks them."""

@@ -9,8 +9,10 @@ commit. Therefore every write happens inside a lock file beside the table and re
 
 import logging
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,14 +20,31 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 from filelock import FileLock, Timeout
-from lancedb.index import BTree, IvfPq
+from lancedb.index import Bitmap, BTree
 from numpy.typing import NDArray
 
 from ovd_platform.errors import InputError, ResourceError, ShapeError, StaleError, VersionMismatchError
-from ovd_platform.stores.vector_rows import SCALAR_COLUMNS, VECTOR_COLUMNS, conform_rows, vector_dim, vectors_of
+from ovd_platform.stores import ann
+from ovd_platform.stores.vector_rows import (
+    SCALAR_COLUMNS,
+    SCALAR_TYPES,
+    VECTOR_COLUMNS,
+    check_scene_rows,
+    conform_rows,
+    vector_dim,
+    vectors_of,
+)
 
-Level = Literal["tile", "proposal"]
-ANN_MIN_ROWS = 65_536
+Level = Literal["tile", "grid", "proposal"]
+ANN_MIN_ROWS = ann.MIN_ROWS
+_CLOCK_GRAIN_NS = 2_000_000_000
+_RENEW_AT = 3.0
+_DRIFT_MOST = 0.25
+_FEW = 0.01
+_SCALAR_INDEXES: dict[str, Any] = {
+    **{column: BTree() for column in ("key", "scene_id", "tile_id", "geohash", "acquired_utc")},
+    **{column: Bitmap() for column in ("instrument", "orbit")},
+}
 _LOG = logging.getLogger(__name__)
 _NAME_PART = re.compile(r"[A-Za-z0-9.-]+(_[A-Za-z0-9.-]+)*")
 _SEPARATOR = "__"
@@ -64,6 +83,7 @@ class VectorTables:
         self._lock_timeout_s = lock_timeout_s
         self._connection: lancedb.DBConnection | None = None
         self._cache: dict[tuple[str, str], tuple[int, Any]] = {}
+        self._handles: dict[str, tuple[int, Any]] = {}
 
     # -- writing ------------------------------------------------------------------------------------------------------------
 
@@ -85,7 +105,7 @@ class VectorTables:
             VersionMismatchError: If a row was made by another encoder version.
         """
         name = table_name(level, modality, model_version)
-        self._check_rows(rows, name, scene_id, model_version)
+        check_scene_rows(rows, name, scene_id, model_version)
         with self._lock(name):
             exists = self._exists(name)
             if not exists and not len(rows):
@@ -93,7 +113,7 @@ class VectorTables:
             if not exists:
                 conformed = conform_rows(rows)
                 return int(self._connect().create_table(name, data=conformed, schema=conformed.schema).version)
-            table = self._open(name)
+            table = _evolved(self._newest(name))
             if len(rows):
                 (
                     table.merge_insert("key")
@@ -113,7 +133,7 @@ class VectorTables:
         deleted = 0
         for name in self._names(level, modality, model_version):
             with self._lock(name):
-                table = self._open(name)
+                table = self._newest(name)
                 where = f"scene_id = {sql_text(scene_id)}"
                 count = table.count_rows(where)
                 if count:
@@ -130,7 +150,7 @@ class VectorTables:
         changed = 0
         for name in self._names():
             with self._lock(name):
-                table = self._open(name)
+                table = self._newest(name)
                 where = f"scene_id = {sql_text(scene_id)} AND (uri IS NULL OR uri != {sql_text(new_uri)})"
                 count = table.count_rows(where)
                 if count:
@@ -138,31 +158,88 @@ class VectorTables:
                 changed += count
         return changed
 
-    def optimise(self, level: Level, modality: str, model_version: str, *, ann_min_rows: int = ANN_MIN_ROWS) -> dict[str, Any]:
-        """Compact the table, index the scalar columns that filters use, and build or extend the IVF_PQ indexes.
+    def drop(self, modality: str, model_version: str) -> int:
+        """Drop all tables of an encoder version; returns how many."""
+        names = self._names(modality=modality, model_version=model_version)
+        for name in names:
+            with self._lock(name):
+                self._connect().drop_table(name)
+                self._handles.pop(name, None)
+        return len(names)
+
+    def optimise(
+        self, level: Level, modality: str, model_version: str, *, ann_min_rows: int = ANN_MIN_ROWS,
+        bytes_per_vector: float = ann.BYTES_PER_VECTOR, seed: int = 0,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Compact the table, index the columns that filters use, and build, extend or renew the vector indexes.
+
+        A vector index is renewed when the table has grown to `_RENEW_AT` times its rows or has drifted from it; else new rows join it.
 
         Args:
             level: Level of the table.
             modality: Modality of the table.
             model_version: Encoder version of the table.
-            ann_min_rows: Fewer rows get no vector index: the exact scan is fast there and IVF_PQ trains badly.
+            ann_min_rows: Fewer rows get no vector index.
+            bytes_per_vector: Memory a vector may take; see `ann.kinds_for`.
+            seed: Of the choice of probes.
 
         Returns:
-            ``{"rows", "indexes": {column: {"type", "indexed", "unindexed"}}}``.
+            ``{"rows", "indexes": {column: {"type", "indexed", "unindexed"}}, "ann": {column: facts of `ann.AnnFacts`}}``.
         """
         name = self._require(level, modality, model_version)
         with self._lock(name):
-            table = self._open(name)
+            table = self._newest(name)
             rows = table.count_rows()
             indexed = {index.columns[0] for index in table.list_indices()}
-            for column in ("key", "scene_id", "tile_id"):
-                if column not in indexed and rows:
-                    table.create_index(column, config=BTree())
-            for column in self.vector_columns(level, modality, model_version):
-                if column not in indexed and rows >= ann_min_rows:
-                    _create_ann(table, column, rows)
+            for column, config in _SCALAR_INDEXES.items():
+                if column in table.schema.names and column not in indexed and rows:
+                    table.create_index(column, config=config)
             table.optimize()
-            return {"rows": rows, "indexes": _index_facts(table)}
+            table.checkout_latest()
+            for column in self.vector_columns(level, modality, model_version):
+                known = self.ann_facts(level, modality, model_version, column) if column in indexed else None
+                if (
+                    known is None
+                    or rows >= _RENEW_AT * known.rows
+                    or self.drift(level, modality, model_version, column) > _DRIFT_MOST
+                ):
+                    facts = ann.make_index(
+                        table, self.root / f"{name}.lance", column,
+                        bytes_per_vector=bytes_per_vector, min_rows=ann_min_rows, seed=seed,
+                    )  # fmt: skip
+                    if facts is not None:
+                        ann.save_facts(self._facts_path(name, column), facts)
+            table.checkout_latest()
+            kept = {column: self.ann_facts(level, modality, model_version, column) for column in VECTOR_COLUMNS}
+            plain = {column: {**asdict(facts), "mean_d": None} for column, facts in kept.items() if facts is not None}
+            return {"rows": rows, "indexes": ann.index_facts(table), "ann": plain}
+
+    def ann_facts(self, level: Level, modality: str, model_version: str, column: str) -> ann.AnnFacts | None:
+        """What is known of the index of a vector column; None without one."""
+        return ann.load_facts(self._facts_path(table_name(level, modality, model_version), column))
+
+    def index_stats(self, level: Level, modality: str, model_version: str) -> dict[str, dict[str, Any]]:
+        """Per indexed column its kind, and how many rows its index holds and lacks."""
+        return ann.index_facts(self._open(self._require(level, modality, model_version)))
+
+    def probe_recall(self, level: Level, modality: str, model_version: str, column: str, *, seed: int = 1) -> float:
+        """Recall at 100 of a column's index now, against one exact pass over the table; 1 without an index."""
+        facts = self.ann_facts(level, modality, model_version, column)
+        if facts is None:
+            return 1.0
+        table = self._open(self._require(level, modality, model_version))
+        queries, truth, _ = ann.probes(table, column, seed)
+        return ann.recall_of(table, column, queries, truth, facts.nprobes, facts.refine_factor)
+
+    def drift(self, level: Level, modality: str, model_version: str, column: str) -> float:
+        """How far the corpus has moved since its index was made: distance of the means over the spread of the vectors; 0 without."""
+        facts = self.ann_facts(level, modality, model_version, column)
+        if facts is None or not facts.mean_d:
+            return 0.0
+        sample = self.background(level, modality, model_version, column)
+        before = np.array(facts.mean_d)
+        spread = float(np.sqrt(((sample - sample.mean(axis=0)) ** 2).sum(axis=1).mean())) if len(sample) else 0.0
+        return float(np.linalg.norm(sample.mean(axis=0) - before)) / max(spread, 1e-6) if len(sample) else 0.0
 
     # -- reading ------------------------------------------------------------------------------------------------------------
 
@@ -187,7 +264,7 @@ class VectorTables:
         return int(self._open(name).version) if self._exists(name) else 0
 
     def count(self, level: Level, modality: str, model_version: str, where: str | None = None) -> int:
-        """Rows of a table, or those that fulfil an SQL condition; 0 if there is no table."""
+        """Rows of a table, or those that fulfil an SQL condition; 0 without a table."""
         name = table_name(level, modality, model_version)
         return int(self._open(name).count_rows(where)) if self._exists(name) else 0
 
@@ -195,6 +272,15 @@ class VectorTables:
         """Vector columns of a table with their lengths, for example ``{"visual": 192, "language": 192}``."""
         schema = self._open(self._require(level, modality, model_version)).schema
         return {column: vector_dim(schema, column) for column in VECTOR_COLUMNS if column in schema.names}
+
+    def indexed(self, level: Level, modality: str, model_version: str) -> tuple[str, ...]:
+        """Names of the columns that have an index."""
+        table = self._open(self._require(level, modality, model_version))
+        return tuple(index.columns[0] for index in table.list_indices())
+
+    def columns(self, level: Level, modality: str, model_version: str) -> tuple[str, ...]:
+        """Names of all columns a table has; those stored before a column existed lack it until the next write."""
+        return tuple(self._open(self._require(level, modality, model_version)).schema.names)
 
     def read(
         self, level: Level, modality: str, model_version: str, where: str | None = None, columns: Sequence[str] | None = None
@@ -212,10 +298,22 @@ class VectorTables:
             VersionMismatchError: If there are tables of other encoder versions only.
             StaleError: If there is none at all.
         """
-        query = self._open(self._require(level, modality, model_version)).search()
+        table = self._open(self._require(level, modality, model_version))
+        query = table.search()
         query = query.where(where) if where else query
-        query = query.select(list(columns)) if columns is not None else query
-        return query.to_arrow()
+        stored = table.schema.names
+        query = query.select([name for name in columns if name in stored]) if columns is not None else query
+        rows = query.to_arrow()
+        for name in columns or ():
+            if name not in stored and name in SCALAR_COLUMNS:  # stored before there was such a column
+                rows = rows.append_column(name, pa.nulls(len(rows), SCALAR_TYPES[name]))
+        return rows
+
+    def batches(self, level: Level, modality: str, model_version: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """All rows in parts of some ten thousand, for work that must not hold a table in memory."""
+        table = self._open(self._require(level, modality, model_version))
+        for batch in ann.batches(table, list(columns)):
+            yield pa.Table.from_batches([batch])
 
     def nearest(
         self,
@@ -227,9 +325,11 @@ class VectorTables:
         *,
         top: int,
         where: str | None = None,
-        nprobes: int = 64,
-        refine_factor: int = 5,
+        nprobes: int | None = None,
+        refine_factor: int | None = None,
         exact: bool = False,
+        columns: Sequence[str] | None = None,
+        share: float | None = None,
     ) -> pa.Table:
         """Rows with the highest cosine to a vector; filters apply before the search, never after.
 
@@ -241,12 +341,15 @@ class VectorTables:
             query_d: Vector, shape (D,), float32.
             top: Rows to return at most.
             where: SQL condition.
-            nprobes: Inverted lists visited where there is an index.
-            refine_factor: Candidates per row asked for that are compared exactly where there is an index.
+            nprobes: Inverted lists visited where there is an index; None takes what reached the recall when it was made.
+            refine_factor: Candidates per row asked for that are compared exactly where there is an index; None likewise.
             exact: Scan everything even where there is an index.
+            columns: Columns to return; None returns all, vectors included.
+            share: Share of the rows that fulfil ``where``, where the caller knows it: below `_FEW` the exact scan of those is cheaper;
+                above, more lists are visited the fewer rows count.
 
         Returns:
-            Rows with all columns and ``cosine``, float32, best first.
+            Rows with those columns and ``cosine``, float32, best first.
         """
         name = self._require(level, modality, model_version)
         table = self._open(name)
@@ -259,7 +362,14 @@ class VectorTables:
             table.search(np.asarray(query_d, dtype=np.float32), vector_column_name=column).distance_type("cosine").limit(top)
         )
         query = query.where(where, prefilter=True) if where else query
-        query = query.bypass_vector_index() if exact else query.nprobes(nprobes).refine_factor(refine_factor)
+        if exact or (share is not None and share < _FEW):
+            query = query.bypass_vector_index()
+        else:
+            facts = ann.load_facts(self._facts_path(name, column)) if None in (nprobes, refine_factor) else None
+            lists = nprobes or (facts.nprobes if facts else 64)
+            wider = min(8.0, max(share, _FEW) ** -0.5) if share is not None else 1.0
+            query = query.nprobes(round(lists * wider)).refine_factor(refine_factor or (facts.refine_factor if facts else 5))
+        query = query.select([*columns, "_distance"]) if columns is not None else query
         rows = query.to_arrow()
         cosine = pa.array(1.0 - rows.column("_distance").to_numpy().astype(np.float32))
         return rows.drop_columns(["_distance"]).append_column("cosine", cosine)
@@ -292,13 +402,29 @@ class VectorTables:
             self._connection = lancedb.connect(str(self.root))
         return self._connection
 
-    def _open(self, name: str) -> Any:
+    def _newest(self, name: str) -> Any:
+        """A handle of one's own at the newest commit, for writing."""
         table = self._connect().open_table(name)
         table.checkout_latest()
         return table
 
+    def _open(self, name: str) -> Any:
+        """The table at its newest commit.
+
+        A handle is kept and looks for newer commits only where the folder of commits changed since; a change within the clock's grain of
+        that look could hide behind the same time, so a young time is not trusted.
+        """
+        changed = _changed_ns(self.root / f"{name}.lance" / "_versions")
+        known = self._handles.get(name)
+        if known is not None and known[0] == changed and changed:
+            return known[1]
+        table = self._newest(name)
+        settled = changed and time.time_ns() - changed > _CLOCK_GRAIN_NS
+        self._handles[name] = (changed if settled else 0, table)
+        return table
+
     def _exists(self, name: str) -> bool:
-        return name in self._names()
+        return (self.root / f"{name}.lance" / "_versions").is_dir()
 
     def _names(self, level: str | None = None, modality: str | None = None, model_version: str | None = None) -> list[str]:
         if not self.root.exists():
@@ -332,6 +458,9 @@ class VectorTables:
             "Materialize the embeddings first."
         )
 
+    def _facts_path(self, name: str, column: str) -> Path:
+        return self.root / ".ann" / f"{name}.{column}.json"
+
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:
         folder = self.root / ".locks"
@@ -349,55 +478,23 @@ class VectorTables:
         finally:
             lock.release()
 
-    def _check_rows(self, rows: pa.Table, name: str, scene_id: str, model_version: str) -> None:
-        if not len(rows):
-            return
-        others = set(rows.column("scene_id").to_pylist()) - {scene_id}
-        if others:
-            raise InputError(
-                f"Cannot write {scene_id} to {name}: expected its rows only, got rows of "
-                f"{sorted(others)[:3]}. Write one scene a call."
-            )
-        keys = rows.column("key").to_pylist()
-        if len(set(keys)) != len(keys) or None in keys:
-            raise InputError(
-                f"Cannot write {scene_id} to {name}: expected unique keys, got "
-                f"{len(keys) - len(set(keys))} repeated. Merge the boxes."
-            )
-        made_by = (
-            set(rows.column("model_version").to_pylist()) - {model_version} if "model_version" in rows.column_names else set()
-        )
-        if made_by:
-            raise VersionMismatchError(
-                f"Cannot write {scene_id} to {name}: expected vectors of {model_version}, got {sorted(map(str, made_by))}."
-            )
-
 
 def scalar_columns(*, vectors: Sequence[str] = ()) -> list[str]:
     """Column list for `VectorTables.read`: everything but vectors, plus the named vector columns."""
     return [*SCALAR_COLUMNS, *vectors]
 
 
-def _create_ann(table: Any, column: str, rows: int) -> None:
-    dim = vector_dim(table.schema, column)
-    sub_vectors = next(count for count in (dim // 8, dim // 4, dim // 2, dim) if count and dim % count == 0)
-    partitions = max(16, int(np.sqrt(rows)))
-    _LOG.info("building IVF_PQ on %s.%s: %d rows, %d partitions", table.name, column, rows, partitions)
-    # The library's defaults (50 rounds on 256 vectors a list) train about three times as long; coarse lists do, since
-    # candidates are compared exactly afterwards.
-    config = IvfPq(
-        distance_type="cosine", num_partitions=partitions, num_sub_vectors=sub_vectors, max_iterations=15, sample_rate=64
-    )
-    table.create_index(column, config=config)
+def _changed_ns(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
-def _index_facts(table: Any) -> dict[str, dict[str, Any]]:
-    facts = {}
-    for index in table.list_indices():
-        stats = table.index_stats(index.name)
-        facts[index.columns[0]] = {
-            "type": index.index_type,
-            "indexed": int(stats.num_indexed_rows) if stats else 0,
-            "unindexed": int(stats.num_unindexed_rows) if stats else 0,
-        }
-    return facts
+def _evolved(table: Any) -> Any:
+    """The table with every scalar column of the present layout; older tables get those they lack, filled with nulls."""
+    missing = [pa.field(name, SCALAR_TYPES[name]) for name in SCALAR_COLUMNS if name not in table.schema.names]
+    if missing:
+        table.add_columns(missing)
+        table.checkout_latest()
+    return table

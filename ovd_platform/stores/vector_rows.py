@@ -5,13 +5,14 @@ that search and detection share. Does not belong here: reading and writing table
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ovd_platform.errors import InputError, ShapeError
+from ovd_platform.errors import InputError, ShapeError, VersionMismatchError
 from ovd_platform.records.proposal import ProposalSet
 from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.tile import TileRecord
@@ -42,8 +43,14 @@ _SCALARS: tuple[tuple[str, pa.DataType], ...] = (
     ("proposer_version", pa.string()),
     ("rendered", pa.bool_()),
     ("context", pa.float32()),
+    ("off_nadir_deg", pa.float32()),
+    ("sun_elevation_deg", pa.float32()),
+    ("incidence_deg", pa.float32()),
+    ("orbit", pa.string()),
 )
+VIEW_COLUMNS = ("off_nadir_deg", "sun_elevation_deg", "incidence_deg", "orbit")
 SCALAR_COLUMNS = tuple(name for name, _ in _SCALARS)
+SCALAR_TYPES = dict(_SCALARS)
 
 
 def row_schema(visual_dim: int, language_dim: int = 0) -> pa.Schema:
@@ -127,6 +134,40 @@ def conform_rows(rows: pa.Table, schema: pa.Schema | None = None) -> pa.Table:
         else:
             columns.append(rows.column(field.name).combine_chunks().cast(field.type))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def check_scene_rows(rows: pa.Table, name: str, scene_id: str, model_version: str) -> None:
+    """Refuse rows that are not those of one scene and one encoder, each key once.
+
+    Args:
+        rows: What is to be written.
+        name: The table, for the message.
+        scene_id: The scene.
+        model_version: Version of the encoder.
+
+    Raises:
+        InputError: If a row belongs to another scene, or a key comes twice.
+        VersionMismatchError: If a row was made by another encoder version.
+    """
+    if not len(rows):
+        return
+    others = set(rows.column("scene_id").to_pylist()) - {scene_id}
+    if others:
+        raise InputError(
+            f"Cannot write {scene_id} to {name}: expected its rows only, got rows of "
+            f"{sorted(others)[:3]}. Write one scene a call."
+        )
+    keys = rows.column("key").to_pylist()
+    if len(set(keys)) != len(keys) or None in keys:
+        raise InputError(
+            f"Cannot write {scene_id} to {name}: expected unique keys, got "
+            f"{len(keys) - len(set(keys))} repeated. Merge the boxes."
+        )
+    made_by = set(rows.column("model_version").to_pylist()) - {model_version} if "model_version" in rows.column_names else set()
+    if made_by:
+        raise VersionMismatchError(
+            f"Cannot write {scene_id} to {name}: expected vectors of {model_version}, got {sorted(map(str, made_by))}."
+        )
 
 
 def vector_dim(schema: pa.Schema, column: str) -> int:
@@ -217,7 +258,25 @@ def _scene_columns(scene: SceneRecord, n: int, model_version: str, proposer_vers
         "model_version": _constant(model_version, n, pa.string()),
         "proposer_version": _constant(proposer_version, n, pa.string()),
         "rendered": _constant(scene.rendered, n, pa.bool_()),
+        **_view_columns(scene, n),
     }
+
+
+def _view_columns(scene: SceneRecord, n: int) -> dict[str, pa.Array]:
+    return {name: _constant(getattr(scene.view, name), n, SCALAR_TYPES[name]) for name in VIEW_COLUMNS}
+
+
+def with_view(rows: pa.Table, scene: SceneRecord) -> pa.Table:
+    """Rows with the view of their scene, for rows stored before there were such columns; others are returned as they are.
+
+    Args:
+        rows: Rows of one scene in any older layout.
+        scene: That scene.
+    """
+    for name, column in _view_columns(scene, len(rows)).items():
+        if name not in rows.column_names:
+            rows = rows.append_column(name, column)
+    return rows
 
 
 def _place_columns(scene: SceneRecord, boxes_n4: NDArray[np.float32]) -> dict[str, pa.Array]:
@@ -329,6 +388,61 @@ def tile_rows(
         "objectness": pa.array(np.ones(n, dtype=np.float32)),
         **_scene_columns(scene, n, model_version, ""),
         **_place_columns(scene, boxes_n4),
+        **_vector_columns(n, visual_nd, language_nd),
+    }
+    return conform_rows(pa.table(columns))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GridCells:
+    """Cells of tiles that get vectors of their own.
+
+    Attributes:
+        boxes_scene_xyxy: Shape (N, 4), float32, scene pixels.
+        tile_n: Place of each cell's tile in the list they were made from, shape (N,), int32.
+        keys: Tile id with the cell's row and column.
+    """
+
+    boxes_scene_xyxy: NDArray[np.float32]
+    tile_n: NDArray[np.int32]
+    keys: tuple[str, ...]
+
+
+def grid_cells(tiles: Sequence[TileRecord], side_px: int) -> GridCells:
+    """Cut the cores of tiles into square cells; the last of a row or column is cut off at the core's edge.
+
+    Args:
+        tiles: Tiles, their cores do not overlap.
+        side_px: Side of a cell.
+    """
+    boxes, owners, keys = [], [], []
+    for place, tile in enumerate(tiles):
+        left, top, right, bottom = tile.core.xyxy
+        for row, y in enumerate(range(int(top), int(bottom), side_px)):
+            for column, x in enumerate(range(int(left), int(right), side_px)):
+                boxes.append((x, y, min(x + side_px, right), min(y + side_px, bottom)))
+                owners.append(place)
+                keys.append(f"{tile.tile_id}:{row}:{column}")
+    return GridCells(np.array(boxes, np.float32).reshape(-1, 4), np.array(owners, np.int32), tuple(keys))
+
+
+def grid_rows(
+    scene: SceneRecord,
+    tiles: Sequence[TileRecord],
+    cells: GridCells,
+    visual_nd: NDArray[np.float32],
+    language_nd: NDArray[np.float32] | None,
+    model_version: str,
+) -> pa.Table:
+    """Rows of grid cells, like `tile_rows`; ``tile_id`` is the cell's tile."""
+    n = len(cells.keys)
+    columns = {
+        "key": pa.array(cells.keys, pa.string()),
+        "tile_id": pa.array([tiles[place].tile_id for place in cells.tile_n], pa.string()),
+        "tile_index": pa.array(cells.tile_n),
+        "objectness": pa.array(np.ones(n, dtype=np.float32)),
+        **_scene_columns(scene, n, model_version, ""),
+        **_place_columns(scene, cells.boxes_scene_xyxy),
         **_vector_columns(n, visual_nd, language_nd),
     }
     return conform_rows(pa.table(columns))

@@ -14,7 +14,21 @@ runner = CliRunner()
 
 def test_help_names_every_command() -> None:
     text = runner.invoke(app, ["--help"]).output
-    for name in ("init", "ingest", "train", "run", "up", "search", "report", "eval", "status", "lineage", "age-off", "demo"):
+    for name in (
+        "init",
+        "ingest",
+        "train",
+        "run",
+        "up",
+        "page",
+        "search",
+        "report",
+        "eval",
+        "status",
+        "lineage",
+        "age-off",
+        "demo",
+    ):
         assert name in text
 
 
@@ -69,3 +83,21 @@ def test_a_full_disk_is_named_with_what_is_kept(
     assert stopped.value.code == 1
     assert "disk is full" in said
     assert "finished is kept" in said
+
+
+def test_ctrl_c_says_that_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import assets.launch
+
+    (tmp_path / "ovd.yaml").write_text("imagery: [nowhere]\n")
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(assets.launch, "run_graph", interrupted)
+    monkeypatch.setattr(sys, "argv", ["ovd", "run", "-C", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 130
+    assert "What was finished is kept" in capsys.readouterr().err

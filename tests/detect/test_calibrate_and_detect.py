@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ovd_platform.detect.calibrate import fit_calibration, threshold_at_precision, wilson_interval
+from ovd_platform.detect.calibrate import fit_calibration
 from ovd_platform.detect.calibration import Calibration, load_calibration
 from ovd_platform.detect.detect import detect_scene
 from ovd_platform.detect.matching import DIFFICULT, NEGATIVE, UNLABELLED, label_proposals, overlap_pairs, without_duplicates
 from ovd_platform.detect.prototypes import visual_prototypes, vocabulary_vectors
+from ovd_platform.detect.thresholds import threshold_at_precision, wilson_interval
 from ovd_platform.detect.vocabulary import Vocabulary, vocabulary_from_dict
 from ovd_platform.errors import InputError, ShapeError, StaleError, VersionMismatchError
 from ovd_platform.records.annotation import Annotation

@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ovd_platform.detect.export import (
@@ -16,11 +17,13 @@ from ovd_platform.detect.export import (
     read_detections,
     write_detections,
     write_geojson,
+    write_geopackage,
     write_geoparquet,
 )
 from ovd_platform.detect.vocabulary import Vocabulary
 from ovd_platform.errors import DataError
 from ovd_platform.records.detection import Detection
+from ovd_platform.records.mask import Mask
 
 World = Any
 SQUARE = ((10.0, 50.0), (10.0, 49.0), (11.0, 49.0), (11.0, 50.0), (10.0, 50.0))
@@ -101,6 +104,32 @@ def test_geoparquet_leaves_out_what_has_no_place(tmp_path: Path) -> None:
     assert frame["x1_px"].iloc[0] == 10.25
     assert write_geoparquet(path, [detection(2, ())]) == 0
     assert len(geopandas.read_parquet(path)) == 0
+
+
+def test_geopackage_is_one_layer_with_the_ids_that_lead_back(tmp_path: Path) -> None:
+    import geopandas
+
+    path = tmp_path / "d.gpkg"
+    assert write_geopackage(path, [detection(1), detection(2, ())]) == 1
+    assert write_geopackage(path, [detection(1), detection(2, ()), detection(3)]) == 2, "written afresh, not added to"
+    frame = geopandas.read_file(path, layer="detections")
+    assert frame.crs == "EPSG:4326"
+    assert list(frame["detection_id"]) == [detection(1).detection_id, detection(3).detection_id]
+    assert {"proposal_id", "tile_id", "scene_version", "release", "odd_context"} <= set(frame.columns)
+    assert frame.geometry.iloc[0].bounds == (10.0, 49.0, 11.0, 50.0)
+    assert write_geopackage(path, [detection(2, ())]) == 0
+
+
+def test_masks_become_polygons_on_pixel_edges(world: World, vocabulary: Vocabulary) -> None:
+    bits = np.zeros((4, 5), bool)
+    bits[1:3, 1:4] = True
+    one = detection(1)
+    exported = detections_to_coco([one], [world.scene("a")], vocabulary, {one.proposal_id: Mask(10, 20, bits)})
+    entry = exported["annotations"][0]
+    assert entry["area"] == 6
+    assert entry["proposal_id"] == one.proposal_id
+    xs, ys = entry["segmentation"][0][::2], entry["segmentation"][0][1::2]
+    assert (min(xs), max(xs), min(ys), max(ys)) == (11, 14, 21, 23)
 
 
 def test_coco_carries_versions_and_loads_in_an_evaluator(world: World, vocabulary: Vocabulary) -> None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ovd_platform.documents.captions import find_captions, mention_pattern, part_captions, split_parts
+from ovd_platform.documents.captions import Caption, find_captions, part_captions, split_parts
+from ovd_platform.documents.document_text import DocumentText
 from ovd_platform.documents.kind import radar_or_optical
 from ovd_platform.documents.language import guess_language
 from ovd_platform.documents.matching import match_captions, reading_order, text_columns
@@ -71,13 +72,22 @@ def test_part_captions_wrap() -> None:
     assert [(part.letter, part.text) for part in parts] == [("a", "A road bridge seen by the satellite")]
 
 
-def test_mentions_respect_the_number() -> None:
-    pattern = mention_pattern("Fig. 2")
-    assert pattern is not None
-    assert pattern.search("as in Figures 1 and 2 above")
-    assert pattern.search("(see fig. 2)")
-    assert not pattern.search("Figure 21 is another")
-    assert not pattern.search("Figure 2.1 is another")
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("as in Figures 1 and 2 above", True),
+        ("(see fig. 2)", True),
+        ("Abb. 2 zeigt es", True),
+        ("Figure 2a shows a part", True),
+        ("Figure 21 is another", False),
+        ("Figure 2.1 is another", False),
+        ("Table 2 is none", False),
+    ],
+)
+def test_mentions_respect_the_number(text: str, named: bool) -> None:
+    caption = Caption("Fig. 2", "A ship", (50, 300, 200, 310), 1.0, ())
+    found = DocumentText([Paragraph(0, text, (50, 20, 540, 60))]).mention(caption, 0)
+    assert (found == text) == named
 
 
 def test_each_column_keeps_its_caption() -> None:

@@ -13,9 +13,11 @@ from ovd_platform.evaluate.bootstrap import (
     with_binomial,
 )
 from ovd_platform.evaluate.froc import Exposure, froc_curve, is_resolved, recall_at_rates, scene_exposure
+from ovd_platform.evaluate.inputs import EvaluationInput
 from ovd_platform.evaluate.proposals import proposal_reach, recall_at_budgets
 from ovd_platform.evaluate.ranking import Ranking, average_precision
 from ovd_platform.evaluate.scene_boxes import scene_boxes
+from ovd_platform.evaluate.unjudged import taken_off_px
 from ovd_platform.records.annotation import Annotation
 from tests.evaluate.evaluation_world import make_scene
 
@@ -72,7 +74,9 @@ def test_a_rate_below_one_alarm_on_all_ground_is_not_resolved() -> None:
 
 def test_exposure_is_the_valid_ground_without_ignored_regions() -> None:
     scene = make_scene(1)  # 1,000 x 1,000 px of 1 m
-    plain = scene_exposure(scene, 0.5, [(0, 0, 500, 200), (0, 0, 500, 200), (900, 900, 2000, 1000)])
+    boxes = [(0.0, 0.0, 500.0, 200.0), (0.0, 0.0, 500.0, 200.0), (900.0, 900.0, 2000.0, 1000.0)]
+    given = EvaluationInput((scene,), {"scene-1": []}, ignore_boxes={"scene-1": boxes})
+    plain = scene_exposure(scene, 0.5, taken_off_px(given, "scene-1"))
     assert plain == Exposure("scene-1", pytest.approx(0.39), pytest.approx(0.39), "gsd")
     assert scene_exposure(make_scene(1, place=False)).km2 is None
 

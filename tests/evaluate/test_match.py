@@ -16,8 +16,8 @@ def label(box: tuple[float, ...], name: str = "ship", *, difficult: bool = False
     return Annotation(f"a{number}", "s", name, ((x0, y0), (x1, y0), (x1, y1), (x0, y1)), difficult=difficult)
 
 
-def boxes_of(truth: list[Annotation], answers: list[tuple[float, ...]], scores: list[float], **kwargs: object) -> SceneBoxes:
-    return scene_boxes("s", truth, np.asarray(answers), np.asarray(scores), ["ship"] * len(scores), ["ship"], **kwargs)  # type: ignore[arg-type]
+def boxes_of(truth: list[Annotation], answers: list[tuple[float, ...]], scores: list[float]) -> SceneBoxes:
+    return scene_boxes("s", truth, np.asarray(answers), np.asarray(scores), ["ship"] * len(scores), ["ship"])
 
 
 def test_the_better_score_takes_the_object_and_the_second_answer_is_a_false_alarm() -> None:
@@ -40,10 +40,10 @@ def test_objects_of_twelve_pixels_need_their_overlap() -> None:
     assert match_scene(scene).state_n.tolist() == [0]
 
 
-def test_difficult_labels_and_ignore_regions_swallow_any_number_of_answers() -> None:
-    truth = [label((0, 0, 20, 20), difficult=True)]
+def test_difficult_and_nameless_labels_swallow_any_number_of_answers() -> None:
+    truth = [label((0, 0, 20, 20), difficult=True), label((200, 200, 250, 250), name="")]
     answers = [(0, 0, 20, 20), (1, 0, 20, 20), (205, 205, 215, 215), (300, 300, 320, 320)]
-    scene = boxes_of(truth, answers, [0.9, 0.8, 0.7, 0.6], ignore_boxes=[(200, 200, 250, 250)])
+    scene = boxes_of(truth, answers, [0.9, 0.8, 0.7, 0.6])
     assert match_scene(scene).state_n.tolist() == [-1, -1, -1, 0]
 
 

@@ -82,3 +82,100 @@ def test_four_corners_are_rotated_boxes_when_asked(tmp_path: Path) -> None:
     assert given.truth["1"][0].corners_scene_xy[1] == (20.0, 10.0)
     assert next(iter(given.answer_corners.values()))[0] == (10.0, 0.0)
     assert len(outside_input(tmp_path / "d.json", tmp_path / "t.json").answer_corners) == 0
+
+
+IMAGE = {"id": 1, "width": 50, "height": 50}
+LABEL = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 20, 20], "iscrowd": 0}
+ANSWER = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 20, 20], "score": 0.9}
+
+
+def write_small(folder: Path, answers: object, **truth: object) -> tuple[Path, Path]:
+    content = {"images": [IMAGE], "annotations": [LABEL], "categories": [{"id": 1, "name": "ship"}], **truth}
+    (folder / "t.json").write_text(json.dumps(content))
+    (folder / "d.json").write_text(json.dumps(answers))
+    return folder / "d.json", folder / "t.json"
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ({"score": float("nan")}, "score nan"),
+        ({"score": float("inf")}, "score inf"),
+        ({"score": None}, "NoneType"),
+        ({"bbox": [float("nan"), 0, 1, 1]}, r"bbox \[nan"),
+        ({"bbox": [5, 5, -3, 4]}, r"-3\.0"),
+        ({"bbox": [1e300, 0, 1, 1]}, "1e[+]300"),
+        ({"bbox": [1, 2, 3]}, "expected 4"),
+        ({"image_id": [1]}, "unhashable"),
+        ({"category_id": "ship"}, "ship"),
+    ],
+)
+def test_a_row_that_cannot_be_judged_is_named(tmp_path: Path, row: dict[str, object], named: str) -> None:
+    with pytest.raises(DataError, match=rf"detection 1 .*d\.json.*{named}"):
+        outside_input(*write_small(tmp_path, [ANSWER, {**ANSWER, **row}]))
+
+
+def test_probabilities_and_corners_are_checked_when_asked(tmp_path: Path) -> None:
+    paths = write_small(tmp_path, [{**ANSWER, "score": 3.0, "corners": [[0, 0], [1, 0], [1, 1]]}])
+    assert len(outside_input(*paths).detections["1"]) == 1
+    with pytest.raises(DataError, match="no probability"):
+        outside_input(*paths, OutsideRules(probabilities=True))
+    with pytest.raises(DataError, match="corners"):
+        outside_input(*paths, OutsideRules(oriented=True))
+
+
+@pytest.mark.parametrize(
+    ("truth", "named"),
+    [
+        ({"images": [{"id": 1}]}, "width and height"),
+        ({"images": [{**IMAGE, "gsd_m": 0}]}, "gsd_m"),
+        ({"images": [{**IMAGE, "footprint_lonlat": [[1]]}]}, "footprint_lonlat"),
+        ({"images": [IMAGE, IMAGE]}, "two with id 1"),
+        ({"images": [{"width": 5}]}, "expected an id"),
+        ({"categories": [{"id": 1}]}, "categories"),
+        ({"annotations": [{**LABEL, "bbox": None}]}, r"label 0 .*t\.json"),
+        ({"annotations": None}, "images and annotations"),
+    ],
+)
+def test_a_truth_that_cannot_be_judged_by_is_named(tmp_path: Path, truth: dict[str, object], named: str) -> None:
+    with pytest.raises(DataError, match=named):
+        outside_input(*write_small(tmp_path, [ANSWER], **truth))
+    with pytest.raises(DataError, match="list of rows"):
+        outside_input(*write_small(tmp_path, {"results": [ANSWER]}))
+
+
+def test_nothing_to_find_and_nothing_answered_is_an_evaluation_too(tmp_path: Path) -> None:
+    from ovd_platform.evaluate.stats import evaluate
+
+    silent = evaluate(outside_input(*write_small(tmp_path, [], annotations=[])), replicates=5)
+    assert silent["detection"]["ap50"]["value"] is None
+    assert silent["scenes"][0]["false_alarms"] == 0
+    missed = evaluate(outside_input(*write_small(tmp_path, [])), replicates=5)
+    assert missed["detection"]["ap50"]["value"] == 0.0
+    crowd = evaluate(outside_input(*write_small(tmp_path, [ANSWER], annotations=[{**LABEL, "iscrowd": 1}])), replicates=5)
+    assert crowd["scenes"][0]["false_alarms"] == 0
+    assert crowd["header"]["ignored_count"] == 1
+    alarm = evaluate(outside_input(*write_small(tmp_path, [ANSWER], annotations=[])), replicates=5)
+    assert alarm["scenes"][0]["false_alarms"] == 1
+
+
+def test_labels_of_one_id_keep_their_own_areas_and_strange_categories_are_noted(tmp_path: Path) -> None:
+    twice = [{**LABEL, "area": 10.0}, {**LABEL, "area": 90.0, "bbox": [30, 30, 10, 10]}]
+    given = outside_input(*write_small(tmp_path, [{**ANSWER, "category_id": 7}], annotations=twice))
+    assert sorted(given.label_areas_px2.values()) == [10.0, 90.0]
+    assert any("class 7" in note for note in given.notes)
+
+
+def test_commands_refuse_what_is_no_report_with_one_line(tmp_path: Path) -> None:
+    found, truth = write_small(tmp_path, [ANSWER])
+    arguments = ["eval", "--detections", str(found), "--truth", str(truth), "--out"]
+    assert isinstance(runner.invoke(app, [*arguments, str(found)]).exception, InputError)
+    assert runner.invoke(app, [*arguments, str(tmp_path / "a")]).exit_code == 0
+    (tmp_path / "notes.json").write_text(json.dumps({"notes": ["no held-out scene carries labels"]}))
+    (tmp_path / "bad.json").write_text("{")
+    stats = json.loads((tmp_path / "a" / "stats.json").read_text())
+    (tmp_path / "old.json").write_text(json.dumps({**stats, "schema": "ovd-evaluation/1"}))
+    for name, words in (("notes.json", "carries labels"), ("bad.json", "expected stats"), ("old.json", "same schema")):
+        error = runner.invoke(app, ["report", "compare", str(tmp_path / "a"), str(tmp_path / name)]).exception
+        assert isinstance(error, DataError | InputError)
+        assert words in str(error)

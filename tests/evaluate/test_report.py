@@ -24,6 +24,7 @@ from ovd_platform.evaluate.pictures import (
 )
 from ovd_platform.evaluate.report import write_report
 from ovd_platform.evaluate.stats import Stats, evaluate
+from ovd_platform.records.detection import Detection
 from tests.evaluate.evaluation_world import make_input, make_scene
 
 
@@ -203,6 +204,18 @@ def test_a_report_without_detections_is_still_written(tmp_path: Path) -> None:
     page = write_report(evaluate(bare, replicates=10), {}, tmp_path).html.read_text()
     assert "RENDERED" not in page
     assert "nan" not in page.lower().split("<body>")[1]
+
+
+def test_labels_without_any_class_are_evaluated_by_proposals_alone(tmp_path: Path) -> None:
+    given = make_input(2)
+    nameless = {one: [replace(label, class_name="") for label in labels] for one, labels in given.truth.items()}
+    silent: dict[str, list[Detection]] = {one: [] for one in given.detections}
+    stats = evaluate(
+        replace(given, truth=nameless, detections=silent, queries=(), tags={}, novel_classes=frozenset()), replicates=10
+    )
+    assert "detection" not in stats
+    assert stats["proposals"]["recall"]["all"]["at_300"]["value"] > 0.5
+    assert "Proposals" in write_report(stats, {}, tmp_path).markdown.read_text()
 
 
 def test_pictures_are_chosen_in_turn_from_the_classes_and_a_lost_scene_does_not_stop_them() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ovd_platform.errors import ShapeError
+from ovd_platform.evaluate.codec import cosine_drift
 from ovd_platform.evaluate.costs import costs_section
 from ovd_platform.evaluate.few_shot import few_shot_section
 from ovd_platform.evaluate.filtered import filtered_section
@@ -136,9 +137,27 @@ def test_a_shifted_grid_agrees_box_by_box() -> None:
     assert agreement(boxes[[0, 0]], boxes[:1]).tolist() == [True, False]  # one partner serves once
     made = ProposalSet("s", boxes.astype(np.float32), np.array([0.9, 0.8, 0.7], np.float32), np.zeros(3, np.int32), "p")
     fewer = ProposalSet("s", boxes[:2].astype(np.float32), np.array([0.9, 0.8], np.float32), np.zeros(2, np.int32), "p")
-    got = stability_section({"s": made}, {"s": fewer}, seed=0)
+    scene = replace(make_scene(0), scene_id="s")
+    ships = [detection(scene, "ship", box, 0.9, i, i < 2) for i, box in enumerate(boxes)]
+    moved = [
+        detection(scene, name, box, 0.9, i, True)
+        for i, (name, box) in enumerate(zip(["ship", "aircraft"], boxes[:2], strict=True))
+    ]
+    given = EvaluationInput(
+        (scene,),
+        {"s": []},
+        {"s": ships},
+        {"s": made},
+        shifted_proposals={"s": fewer},
+        shifted_detections={"s": moved},
+    )
+    got = stability_section(given, seed=0)
     assert got["found_again"]["value"] == pytest.approx(2 / 3, abs=1e-6)
     assert got["found_again_better_half"]["value"] == 1.0
+    # Two ships were accepted; one of them is an aircraft on the other grid, and the third was no answer to begin with.
+    again = got["detections"]
+    assert (again["found_again"]["value"], again["accepted"], again["accepted_shifted"]) == (0.5, 2, 2)
+    assert "detections" not in stability_section(replace(given, shifted_detections={}), seed=0)
 
 
 def test_slices_tell_instruments_and_angles_apart() -> None:
@@ -179,6 +198,13 @@ def test_marked_regions_blank_ground_and_cut_objects_are_not_judged() -> None:
     assert scene_exposure(scene, 0.5).km2 == pytest.approx(0.5)
 
 
+def test_drift_is_one_minus_the_cosine_whatever_the_length() -> None:
+    before = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 0.0], [0.0, 0.0]])
+    after = np.array([[3.0, 0.0], [2.0, 0.0], [-1.0, 0.0], [1.0, 0.0]])
+    assert cosine_drift(before, after).tolist() == [0.0, 1.0, 2.0, 1.0]
+    assert "codec" not in evaluate(make_input(2), replicates=5)
+
+
 def test_costs_are_a_thousand_square_kilometres() -> None:
     costs = Costs({"proposals": 60.0, "embeddings": 12.0}, 0.5, "test")
     got = costs_section(costs, [Exposure("s", 4.0, 16.0, "gsd")])
@@ -206,6 +232,9 @@ def test_every_section_stands_in_both_reports(tmp_path: Path) -> None:
         truth=truth,
         class_scores=tables,
         shifted_proposals=given.proposals,
+        shifted_detections=given.detections,
+        archived_detections={first: given.detections[first][::2]},
+        archived_drift={first: np.array([0.0, 0.1, 0.4])},
         few_shot=FewShotData(
             {"ship": vectors}, {"ship": [str(i) for i in range(40)]}, vectors.mean(axis=0), vectors, boxes, [first] * 40
         ),
@@ -222,12 +251,20 @@ def test_every_section_stands_in_both_reports(tmp_path: Path) -> None:
         "Rotated boxes",
         "Vocabulary",
         "Search by few examples",
+        "Archived pixels",
         "What it costs",
     ):
         assert f"<h2>{heading}</h2>" in page
     assert "a test machine" in page
     assert "one scene" in words
     assert stats["stability"]["found_again"]["value"] == 1.0
+    assert stats["stability"]["detections"]["found_again"]["value"] == 1.0
+    assert "accepted detections found again there" in page
+    assert "accepted detections found again there" in words
+    codec = stats["codec"]["pan-1x12"]
+    assert (codec["scenes"], codec["vectors"], codec["drift"]["median"], codec["drift"]["max"]) == (1, 3, 0.1, 0.4)
+    assert codec["archived"]["ap50"] < codec["original"]["ap50"]
+    assert "## Archived pixels" in words
     assert "AP50 by rotated boxes (1 rotated labels" in words
     bare = replace(full, class_scores={k: replace(t, names=("aircraft", "ship", "boat")) for k, t in tables.items()})
     assert evaluate(bare, replicates=10)["vocabulary"]["absent"]["prompts"] == 3

@@ -1,15 +1,18 @@
 """What an evaluation reads from a workspace: the shifted grid, tiles, and odd contexts of rendered truth."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ovd_platform.config import OvdConfig
-from ovd_platform.flow.evaluation_data import shifted_tiles, tile_boxes
+from ovd_platform.config import EvaluationConfig, OvdConfig
+from ovd_platform.flow.evaluation_data import in_words_of, tile_boxes
+from ovd_platform.flow.second_answers import shifted_tiles
 from ovd_platform.flow.truth import ODD, USUAL, load_truth, truth_contexts
 from ovd_platform.flow.workspace import Workspace
+from ovd_platform.records.annotation import Annotation
 from ovd_platform.records.scene import Band, SceneRecord
 from ovd_platform.records.tile import TileRecord
 from ovd_platform.tiles.plan import plan_tiles
@@ -69,3 +72,25 @@ def test_the_headline_of_a_report_is_plain_numbers_that_plot() -> None:
     found = headline(evaluate(make_input(3), replicates=10))
     assert {"AP50", "AP", "novel AP50", "recall at 1 false alarm per km2", "ECE", "leaked test scenes"} <= set(found)
     assert all(type(value) is float for value in found.values())
+
+
+def test_scenes_found_empty_by_people_are_evaluated_and_unlabelled_ones_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    OvdConfig(evaluation=EvaluationConfig(negative_scenes=("sea_*",))).save(tmp_path)
+    ws = Workspace.open(tmp_path)
+    scenes = [replace(record(100, 100), scene_id=name) for name in ("sea_1", "sea_2", "port")]
+    monkeypatch.setattr(Workspace, "scenes", lambda *_: scenes)
+    label = Annotation("a", "sea_2", "ship", ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0)))
+    monkeypatch.setattr("ovd_platform.flow.truth.load_annotations_of", lambda *_: [label])
+    assert load_truth(ws, "optical") == {"sea_1": [], "sea_2": [label]}
+
+
+def test_labels_are_judged_under_the_names_of_the_vocabulary() -> None:
+    from ovd_platform.detect.vocabulary import vocabulary_from_dict
+
+    classes = [{"name": "ship", "prompts": ["a ship"], "synonyms": ["boat"]}]
+    vocabulary = vocabulary_from_dict({"classes": classes, "background": []})
+    names = ("Boats", "ship", "crane", "")
+    labels = [Annotation(str(n), "s", name, ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0))) for n, name in enumerate(names)]
+    assert [one.class_name for one in in_words_of(vocabulary, {"s": labels})["s"]] == ["ship", "ship", "crane", ""]

@@ -90,6 +90,11 @@ def make_corpus(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Corpus
     return make
 
 
+@pytest.fixture(scope="session", name="scene_rows")
+def scene_rows_fixture() -> Callable[..., pa.Table]:
+    return scene_rows
+
+
 @pytest.fixture(scope="session")
 def corpus(make_corpus: Callable[[], Corpus]) -> Corpus:
     """Three scenes with 20 ships, 20 aircraft, 20 tanks and 340 of nothing each, and their tiles. Tests only read it."""

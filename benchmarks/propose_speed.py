@@ -1,0 +1,122 @@
+"""Speed of proposing: the built-in detector against Faster R-CNN MobileNet, and the whole stage against its own forward pass.
+
+One thread, CPU seconds, one real scene of 6.6 Mpx as a tiled GeoTIFF. The recall both reach after equal training is in the results of
+`detect-airbus`; speeds do not depend on weights (the peer's answers are capped alike).
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import torch
+
+from benchmarks.outcome import Outcome, shared_data
+from benchmarks.peers import as_detector, fresh
+from benchmarks.workspaces import BENCH_HOME, RESULTS, save_result
+from ovd_platform.flow.models import Starter
+from ovd_platform.propose.light import LightProposer
+from ovd_platform.raster.radiometry import normalise
+from ovd_platform.raster.scene import open_scene
+from ovd_platform.records.window import Window
+from ovd_platform.stores.home import read_json
+from ovd_platform.stores.models import load_model_dir
+from ovd_platform.tiles.scan import scan_scene
+
+SIDE_PX = 1024
+
+
+def run(arguments: list[str]) -> list[Outcome]:
+    """Networks on one pre-read piece at the same scale; then the stage."""
+    torch.set_num_threads(1)
+    folder = Starter.of("optical-proposer").folder
+    assert folder is not None
+    state, card = load_model_dir(folder)
+    own = LightProposer(state, card, "starter", scales=(1.0,))
+    with open_scene(str(_tiled())) as scene:
+        scan = scan_scene(scene)
+        chip = scene.read(Window(512, 512, SIDE_PX, SIDE_PX))
+        pixels_chw = normalise(chip.pixels_chw, chip.valid_hw, scan.profile)
+        peer, planes = as_detector("faster-rcnn-mobilenet", fresh("faster-rcnn-mobilenet")), torch.from_numpy(pixels_chw)[None]
+        fast, again = (_fastest(lambda: own.image_boxes(pixels_chw), 5) for _ in range(2))
+        slow = _fastest(lambda: peer(planes), 2)
+        share, seconds = _stage(own, scene, scan)
+    mpx = SIDE_PX**2 / 1e6
+    facts: dict[str, Any] = {
+        "built_in_mpx_per_s": mpx / fast,
+        "built_in_again_over_first": again / fast,
+        "faster_rcnn_mobilenet_mpx_per_s": mpx / slow,
+        "ratio": slow / fast,
+        "forward_share_of_stage": share,
+        "stage_cpu_s": seconds,
+        "command": "uv run python -m benchmarks propose-speed",
+    }
+    outcomes = [
+        Outcome("times the Mpx/s of Faster R-CNN MobileNet", slow / fast, 15.0),
+        Outcome("share of the stage that is its forward pass", share, 0.85),
+    ]
+    if (RESULTS / "detect-airbus.json").is_file():
+        table = read_json(RESULTS / "detect-airbus.json")["class_agnostic_table"]
+        if "faster-rcnn-mobilenet" in table:
+            gain = table["built-in"]["recall_100_per_mpx"] - table["faster-rcnn-mobilenet"]["recall_100_per_mpx"]
+            outcomes.append(Outcome("recall over Faster R-CNN MobileNet after equal minutes", gain, 0.0))
+    print(facts)
+    save_result("propose-speed", facts)
+    return outcomes
+
+
+def _tiled() -> Path:
+    """One real scene, rewritten once as a tiled file: its JPEG would be decoded whole at every window."""
+    path = BENCH_HOME / "speed.tif"
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = sorted((shared_data() / "airbus_aircraft" / "images").glob("*.jpg"))[0]
+    with rasterio.open(source) as file:
+        pixels, facts = file.read(), file.profile
+    facts.update(
+        driver="GTiff", tiled=True, blockxsize=512, blockysize=512, compress="zstd", photometric="RGB", interleave="pixel"
+    )
+    with rasterio.open(path, "w", **facts) as file:
+        file.write(pixels)
+    return path
+
+
+class _Timed(torch.nn.Module):
+    """A network and the CPU seconds it took."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network, self.seconds = network, 0.0
+
+    def forward(self, x_bchw: torch.Tensor) -> Any:
+        started = time.process_time()
+        answer = self.network(x_bchw)
+        self.seconds += time.process_time() - started
+        return answer
+
+
+def _stage(own: LightProposer, scene: Any, scan: Any) -> tuple[float, float]:
+    """Share of the whole stage (reading, normalising, resampling, decoding, merging) that its network takes; and its CPU seconds."""
+    best = (0.0, 0.0)
+    network = own._model
+    for _ in range(3):
+        own._model = timed = _Timed(network)  # type: ignore[assignment]
+        started = time.process_time()
+        own.propose(scene, scan.tiles, scan.profile, max_per_mpx=100)
+        seconds = time.process_time() - started
+        best = max(best, (timed.seconds / seconds, seconds))
+    own._model = network
+    return best
+
+
+def _fastest(call: Callable[[], object], turns: int) -> float:
+    call()
+    best = np.inf
+    for _ in range(turns):
+        started = time.process_time()
+        call()
+        best = min(best, time.process_time() - started)
+    return float(best)
