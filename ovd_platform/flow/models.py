@@ -81,7 +81,12 @@ def _open_clip_id(ws: Workspace, modality: str) -> str:
     version = content_hash("encoder", modality, settings.open_clip, file_hash(weights), settings.open_clip_bands, radiometry)
     path = ws.home.models / f"{modality}-encoder" / f"{version}.json"
     if not path.is_file():
-        parts = {"open_clip": settings.open_clip, "weights": str(weights), "bands": settings.open_clip_bands}
+        parts = {
+            "open_clip": settings.open_clip,
+            "weights": str(weights),
+            "bands": settings.open_clip_bands,
+            "domain_clip": NO_MODEL,
+        }
         write_json(path, {**parts, "radiometry": radiometry})
     return version
 
