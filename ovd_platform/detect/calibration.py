@@ -14,6 +14,9 @@ from ovd_platform.detect.probability import Kind, ProbabilityMap
 from ovd_platform.detect.prototypes import FloatArray, PrototypeSpace
 from ovd_platform.errors import StaleError
 
+LAYOUT = 2
+"""Of the head's columns and of what scores are made of; 1 had raw objectness among the columns."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassCalibration:
@@ -115,7 +118,7 @@ class Calibration:
         with (folder / "calibration.npz").open("wb") as stream:
             np.savez(stream, **arrays)
         pending = folder / ".calibration.json.part"
-        pending.write_text(json.dumps({**self._facts(), "version": self.version}, indent=2, sort_keys=True))
+        pending.write_text(json.dumps({**self._facts(), "version": self.version, "layout": LAYOUT}, indent=2, sort_keys=True))
         pending.replace(folder / "calibration.json")
         return folder
 
@@ -141,7 +144,7 @@ def load_calibration(folder: Path) -> Calibration:
     """Read what `Calibration.save` wrote.
 
     Raises:
-        StaleError: If it is not there, or the two files do not belong together.
+        StaleError: If it is not there, of an older layout, or the two files do not belong together.
     """
     path = folder / "calibration.json"
     if not path.exists():
@@ -149,6 +152,11 @@ def load_calibration(folder: Path) -> Calibration:
             f"Cannot load the calibration {folder}: expected calibration.json, got no such file. Calibrate the release."
         )
     facts = json.loads(path.read_text())
+    if facts.pop("layout", 1) != LAYOUT:
+        raise StaleError(
+            f"Cannot load the calibration {folder}: expected one of this version of the platform, got an older one, whose scores "
+            "mean something else. Fit it again with `ovd train`."
+        )
     with np.load(folder / "calibration.npz", allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     version = facts.pop("version")

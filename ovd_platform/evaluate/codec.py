@@ -22,7 +22,8 @@ def cosine_drift(before_nd: NDArray[np.floating[Any]], after_nd: NDArray[np.floa
     """One minus the cosine of each pair of vectors, shape (N,), [0, 2]. New array; vectors need not be unit."""
     before, after = np.asarray(before_nd, dtype=np.float64), np.asarray(after_nd, dtype=np.float64)
     length = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-    return np.clip(1.0 - (before * after).sum(axis=1) / np.where(length > 0, length, 1.0), 0.0, 2.0)
+    cosine_n = (before * after).sum(axis=1) / np.where(length > 0, length, 1.0)
+    return np.asarray(np.clip(1.0 - cosine_n, 0.0, 2.0))
 
 
 def codec_section(ready: Prepared) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """Calibration and detection on synthetic scenes whose truth is known."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,15 @@ def test_calibrations_round_trip_and_their_version_follows_them(
         load_calibration(tmp_path / "c")
     with pytest.raises(StaleError):
         load_calibration(tmp_path / "none")
+
+
+def test_a_calibration_of_an_older_layout_is_stale(calibration: Calibration, tmp_path: Path) -> None:
+    folder = calibration.save(tmp_path / "c")
+    facts = json.loads((folder / "calibration.json").read_text())
+    del facts["layout"]
+    (folder / "calibration.json").write_text(json.dumps(facts))
+    with pytest.raises(StaleError, match="ovd train"):
+        load_calibration(folder)
 
 
 def test_fitting_is_reproducible(world: World, vocabulary: Vocabulary, labelled: Any, calibration: Calibration) -> None:
