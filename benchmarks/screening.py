@@ -21,7 +21,7 @@ from ovd_platform.tiles.scan import scan_scene
 from ovd_platform.tiles.screening import kept_objects
 
 CORES_PX = (512, 128)
-AIRBUS_SCENES = 30
+AIRBUS_SCENES = 15
 
 
 def run(arguments: list[str]) -> list[Outcome]:

@@ -145,6 +145,11 @@ class EmbedConfig(_Section):
         "crop", description="One forward a proposal (crop), or one dense pass whose tokens are pooled (roi)."
     )
     roi_scale: float = Field(0.5, gt=0, le=1, description="Scale of the dense pass; smaller is faster and coarser.")
+    open_clip: str | None = Field(None, description="open_clip architecture to use as encoder instead of the own backbone.")
+    open_clip_weights: str | None = Field(None, description="Its checkpoint, a local file; needed with open_clip.")
+    open_clip_bands: Literal["native", "average", "first3"] = Field(
+        "first3", description="How it takes other than three bands: inflated first convolution, or an adapter that is so."
+    )
     grid_px: int = Field(
         0, ge=0, description="Side of grid cells that get vectors of their own, wherever no proposal is; 0 stores none."
     )

@@ -18,7 +18,7 @@ from ovd_platform.embed.crops import crop_squares, iterate_crops
 from ovd_platform.embed.encoder import FloatArray
 from ovd_platform.embed.images import fit_square, normalised_image
 from ovd_platform.errors import DataError, InputError
-from ovd_platform.models.stems import AdapterInit, BandKey, SensorAdapter
+from ovd_platform.models.stems import BandKey, BandReading, SensorAdapter, inflated_kernel
 from ovd_platform.models.vit import state_version
 from ovd_platform.raster.radiometry import InstrumentProfile
 from ovd_platform.records.tile import TileRecord
@@ -37,7 +37,7 @@ class OpenClipEncoder:
         model_name: str,
         pretrained: str | None = None,
         *,
-        adapter: AdapterInit = "first3",
+        adapter: BandReading = "first3",
         adapters: dict[int, SensorAdapter] | None = None,
         version: str | None = None,
     ) -> None:
@@ -46,7 +46,8 @@ class OpenClipEncoder:
         Args:
             model_name: open_clip architecture, for example ``ViT-B-32``, or ``hf-hub:...`` / ``local-dir:...``.
             pretrained: open_clip weight tag or path of a checkpoint; None: random weights.
-            adapter: How a `SensorAdapter` for C != 3 bands starts; three bands pass unchanged.
+            adapter: How a `SensorAdapter` for C != 3 bands starts, or ``native``: the first convolution inflated to C bands; three bands
+                pass unchanged.
             adapters: Trained adapters by band count.
             version: By default a hash of weights and adapters.
 
@@ -69,7 +70,8 @@ class OpenClipEncoder:
         settings = open_clip.get_model_preprocess_cfg(self._model)
         self._mean, self._std = (torch.tensor(settings[name]).reshape(3, 1, 1) for name in ("mean", "std"))
         self._px: int = np.asarray(settings["size"]).max().item()
-        self._init, self._adapters = adapter, dict(adapters or {})
+        self._reading, self._adapters = adapter, dict(adapters or {})
+        self._kernels: dict[int, Tensor] = {}
         weights = state_version({**self._model.state_dict(), **_adapter_state(self._adapters)})
         self._version = version or f"open_clip-{weights}-{adapter}"
         self._dim = self.embed_text(["a"]).shape[1]
@@ -131,9 +133,24 @@ class OpenClipEncoder:
     @torch.inference_mode()
     def _forward(self, crops_bchw: Tensor) -> Tensor:
         bands = crops_bchw.shape[1]
-        if bands != 3:
-            crops_bchw = self._adapters.setdefault(bands, SensorAdapter(bands, 3, self._init))(crops_bchw)
+        if bands != 3 and self._reading == "native":
+            return self._native(crops_bchw)
+        if bands != 3 and self._reading != "native":
+            crops_bchw = self._adapters.setdefault(bands, SensorAdapter(bands, 3, self._reading))(crops_bchw)
         return F.normalize(self._model.encode_image((crops_bchw - self._mean) / self._std).float(), dim=1)
+
+    def _native(self, crops_bchw: Tensor) -> Tensor:
+        """The image tower with its first convolution inflated to the bands at hand."""
+        tower, bands = self._model.visual, crops_bchw.shape[1]
+        name, first = next(
+            (name, module)
+            for name, module in tower.named_modules()
+            if isinstance(module, torch.nn.Conv2d) and module.in_channels == 3
+        )
+        kernel = self._kernels.setdefault(bands, inflated_kernel(first.weight, bands))
+        planes_bchw = (crops_bchw - self._mean.mean()) / self._std.mean()
+        vectors: Tensor = torch.func.functional_call(tower, {f"{name}.weight": kernel}, (planes_bchw,))
+        return F.normalize(vectors.float(), dim=1)
 
 
 def _adapter_state(adapters: dict[int, SensorAdapter]) -> dict[str, Tensor]:

@@ -5,10 +5,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ovd_platform.errors import StaleError
+from ovd_platform.errors import InputError, StaleError
+from ovd_platform.flow.radiometry import settings_of_models
 from ovd_platform.flow.stage import current
 from ovd_platform.flow.workspace import Workspace
-from ovd_platform.stores.home import content_hash, read_json, write_json
+from ovd_platform.stores.home import content_hash, file_hash, read_json, write_json
 
 if TYPE_CHECKING:
     from ovd_platform.detect.vocabulary import Vocabulary
@@ -58,11 +59,35 @@ def released(ws: Workspace, modality: str) -> dict[str, str]:
 def encoder_id(ws: Workspace, modality: str, backbone: str, clip: str) -> str:
     """Version of the encoder made of a backbone, a domain CLIP (or `NO_MODEL`) and the way regions are embedded; remembered so that it can be loaded."""
     settings = ws.config.embed
+    if settings.open_clip is not None:
+        return _open_clip_id(ws, modality)
     dense = {} if settings.regions == "crop" else {"regions": settings.regions, "roi_scale": settings.roi_scale}
     version = content_hash("encoder", modality, backbone, clip, *([dense] if dense else []))
     path = ws.home.models / f"{modality}-encoder" / f"{version}.json"
     if not path.is_file():
         write_json(path, {"backbone": backbone, "domain_clip": clip, **dense})
+    return version
+
+
+def _open_clip_id(ws: Workspace, modality: str) -> str:
+    """Version of the open_clip encoder that ovd.yaml names."""
+    settings = ws.config.embed
+    weights = ws.home.root / (settings.open_clip_weights or "")
+    if not weights.is_file():
+        raise InputError(
+            f"Cannot use open_clip {settings.open_clip}: expected its weights in `embed.open_clip_weights`, got {weights}. Name a local file."
+        )
+    radiometry = settings_of_models(ws, modality)
+    version = content_hash("encoder", modality, settings.open_clip, file_hash(weights), settings.open_clip_bands, radiometry)
+    path = ws.home.models / f"{modality}-encoder" / f"{version}.json"
+    if not path.is_file():
+        parts = {
+            "open_clip": settings.open_clip,
+            "weights": str(weights),
+            "bands": settings.open_clip_bands,
+            "domain_clip": NO_MODEL,
+        }
+        write_json(path, {**parts, "radiometry": radiometry})
     return version
 
 
@@ -73,8 +98,10 @@ def card(ws: Workspace, modality: str, kind: str, version: str) -> dict[str, Any
 
 
 def encoder_card(ws: Workspace, modality: str, version: str) -> dict[str, Any]:
-    """Card of the backbone behind an encoder version."""
-    parts = read_json(ws.home.models / f"{modality}-encoder" / f"{version}.json")
+    """Card of the backbone behind an encoder version; of an open_clip model, the facts it was registered with."""
+    parts: dict[str, Any] = read_json(ws.home.models / f"{modality}-encoder" / f"{version}.json")
+    if "open_clip" in parts:
+        return parts
     return card(ws, modality, "backbone", parts["backbone"])
 
 
@@ -89,6 +116,10 @@ def _encoder(models: Path, modality: str, version: str) -> "Encoder":
     from ovd_platform.stores.models import load_model
 
     parts = read_json(models / f"{modality}-encoder" / f"{version}.json")
+    if "open_clip" in parts:
+        from ovd_platform.embed.open_clip_encoder import OpenClipEncoder
+
+        return OpenClipEncoder(parts["open_clip"], parts["weights"], adapter=parts["bands"], version=version)
     backbone = load_model(models, f"{modality}-backbone", parts["backbone"])
     clip = None
     if parts["domain_clip"] != NO_MODEL:

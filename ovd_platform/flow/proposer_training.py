@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ovd_platform.config import LearnConfig
 from ovd_platform.flow.labels import load_annotations_of, load_coco, load_split, training_annotations
 from ovd_platform.flow.models import Starter
-from ovd_platform.flow.radiometry import settings_of_models
+from ovd_platform.flow.radiometry import settings_of_models, takes_shipped_values
 from ovd_platform.flow.scenes import load_profile, load_tiles, open_registered, proposal_budget
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, version_of
 from ovd_platform.flow.training import numbers_of, opened_scenes
@@ -87,11 +87,13 @@ def _train_proposer(
     ws, learn = task.ws, task.ws.config.learn
     checkpoints = ws.home.stage(task.modality, "checkpoints") / f"proposer-{content_hash(dict(task.inputs))}"
     with ExitStack() as stack:
-        judges = _judges(ws, task.modality, boxes) if starter.folder is not None else []
+        # Shipped weights know only the values and bands they were trained with: else they start the training, but do not compete.
+        rival = starter if takes_shipped_values(ws, task.modality) and learn.proposer_bands == "average" else Starter(None)
+        judges = _judges(ws, task.modality, boxes) if rival.folder is not None else []
         boxes = {name: rows for name, rows in boxes.items() if name not in {one.scene_id for one in judges}}
         scenes = opened_scenes(ws, task.modality, sorted(boxes), stack)
-        if learn.proposer_unlabelled != "background" and starter.folder is not None:
-            boxes, difficult = _with_unlabelled(ws, task.modality, scenes, boxes, difficult, starter)
+        if learn.proposer_unlabelled != "background" and rival.folder is not None:
+            boxes, difficult = _with_unlabelled(ws, task.modality, scenes, boxes, difficult, rival)
         scenes, boxes = _with_synthetic(ws, task.modality, scenes, boxes, stack)
         trained = train_proposer(
             scenes, boxes, minutes=learn.proposer_minutes, steps=None, seed=ws.config.seed,
@@ -99,7 +101,7 @@ def _train_proposer(
             recipe=ProposerRecipe(learning_rate=learn.proposer_learning_rate, bands=learn.proposer_bands, **_zoom(learn)),
             look_scales=learn.proposer_look_scales,
         )  # fmt: skip
-    state, model_card, choice = _better(ws, task.modality, (trained.state, trained.card), starter, judges)
+    state, model_card, choice = _better(ws, task.modality, (trained.state, trained.card), rival, judges)
     facts = {
         **choice,
         "scenes": len(scenes),

@@ -23,6 +23,11 @@ def settings_of_models(ws: Workspace, modality: str) -> dict[str, Any]:
     return {name: settings_for(ws, modality, name).to_dict() for name in (*known, modality)}
 
 
+def takes_shipped_values(ws: Workspace, modality: str) -> bool:
+    """Whether every instrument is read as the weights shipped with the package expect it."""
+    return all(settings == RadiometrySettings().to_dict() for settings in settings_of_models(ws, modality).values())
+
+
 def check_trained_with(ws: Workspace, modality: str, instrument: str, card: dict[str, Any], what: str) -> None:
     """Refuse a model that was trained with other values than a scene of this instrument would give it now.
 

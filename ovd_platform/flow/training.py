@@ -10,7 +10,7 @@ from ovd_platform.flow.document_examples import save_examples
 from ovd_platform.flow.labels import load_split, make_split, training_annotations
 from ovd_platform.flow.models import NO_MODEL, Starter
 from ovd_platform.flow.pair_dataset import PAIR_DATASET
-from ovd_platform.flow.radiometry import settings_of_models
+from ovd_platform.flow.radiometry import settings_of_models, takes_shipped_values
 from ovd_platform.flow.scenes import instrument_profiles, load_profile, open_registered
 from ovd_platform.flow.stage import Built, Inputs, Stage, Task, current, current_or_none, version_of
 from ovd_platform.flow.workspace import Workspace
@@ -100,7 +100,7 @@ def _build_backbone(task: Task) -> Built:
     checkpoints = ws.home.stage(task.modality, "checkpoints") / f"backbone-{content_hash(dict(task.inputs))}"
     facts: dict[str, Any] = {"init": "starter" if starter is not None else "scratch"}
     state = starter
-    as_shipped = learn.bands == "native" and not learn.metadata
+    as_shipped = learn.bands == "native" and not learn.metadata and takes_shipped_values(ws, task.modality)
     if learn.backbone_minutes > 0 or state is None or not as_shipped:
         shard = ChipShard.load(current(ws, task.modality, "training_shards").folder / "chips.npz")
         trained = train_backbone(

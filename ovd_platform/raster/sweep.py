@@ -158,7 +158,8 @@ def sweep(
             for index in members:
                 yield index, strip.chip(windows[index])
         # Only here: where a sweep is broken off, somebody may still hold its last chip.
-        _SPARE[:] = [strip.buffer]
+        if strip.buffer.size <= DEFAULT_BUDGET_BYTES:
+            _SPARE[:] = [strip.buffer]
 
 
 def _meets(window: Window, size: tuple[int, int]) -> bool:
@@ -212,8 +213,12 @@ def _strip(
     height = max(needed, min(most_px // (right - left), 2 * needed, spans[-1][1] - spans[0][0]))
     shape, dtype = (len(record.bands), height, right - left), np.dtype(record.dtype)
     needed_bytes = int(np.prod(shape)) * dtype.itemsize
-    spare = _SPARE.pop() if _SPARE else None
-    buffer = spare if spare is not None and spare.size >= needed_bytes else np.empty(needed_bytes, dtype=np.uint8)
+    try:
+        buffer = _SPARE.pop()  # Whoever pops it has it alone, in threads too.
+    except IndexError:
+        buffer = np.empty(0, dtype=np.uint8)
+    if buffer.size < needed_bytes:
+        buffer = np.empty(needed_bytes, dtype=np.uint8)
     pixels_chw = buffer[:needed_bytes].view(dtype).reshape(shape)
     pixels_chw[:, :, : read[0] - left] = 0
     pixels_chw[:, :, read[1] - left :] = 0

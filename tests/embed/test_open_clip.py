@@ -61,3 +61,45 @@ def test_unknown_architecture_is_named():
 
     with pytest.raises(InputError, match="no-such-model"):
         OpenClipEncoder("no-such-model")
+
+
+def test_native_bands_inflate_the_first_convolution(encoder):
+    from ovd_platform.embed.open_clip_encoder import OpenClipEncoder
+
+    native = OpenClipEncoder("test-tiny", None, adapter="native")
+    native._model.load_state_dict(encoder._model.state_dict())
+    boxes = np.array([[10, 10, 60, 50]], dtype=np.float32)
+    grey = np.random.default_rng(0).integers(0, 255, (1, 90, 90)).astype(np.uint8)
+    three = native.embed_boxes(ArrayScene(np.repeat(grey, 3, axis=0)), boxes, InstrumentProfile("x", (0.0,) * 3, (255.0,) * 3))[
+        0
+    ]
+    for bands in (1, 5):
+        profile = InstrumentProfile("x", (0.0,) * bands, (255.0,) * bands)
+        same = native.embed_boxes(ArrayScene(np.repeat(grey, bands, axis=0)), boxes, profile)[0]
+        assert float((same * three).sum()) > 0.97, "bands that are all alike are grey"
+    other = np.random.default_rng(1).integers(0, 255, (5, 90, 90)).astype(np.uint8)
+    profile = InstrumentProfile("x", (0.0,) * 5, (255.0,) * 5)
+    assert float((native.embed_boxes(ArrayScene(other), boxes, profile)[0] * three).sum()) < 0.999
+
+
+def test_a_workspace_may_name_an_open_clip_encoder(encoder, tmp_path):
+    import torch
+
+    from ovd_platform.config import EmbedConfig, OvdConfig
+    from ovd_platform.flow import models
+    from ovd_platform.flow.workspace import Workspace
+
+    torch.save(encoder._model.state_dict(), tmp_path / "tiny.pt")
+    settings = EmbedConfig(open_clip="test-tiny", open_clip_weights="tiny.pt", open_clip_bands="native")
+    OvdConfig(embed=settings).save(tmp_path)
+    ws = Workspace.open(tmp_path)
+    version = models.encoder_id(ws, "optical", "any", models.NO_MODEL)
+    loaded = models.encoder(ws, "optical", version)
+    assert loaded.version == version
+    assert np.allclose(loaded.embed_text(["a ship"]), encoder.embed_text(["a ship"]), atol=1e-5)
+    assert "optical" in models.encoder_card(ws, "optical", version)["radiometry"]
+    OvdConfig(embed=settings.model_copy(update={"open_clip_bands": "first3"})).save(tmp_path)
+    assert models.encoder_id(Workspace.open(tmp_path), "optical", "any", models.NO_MODEL) != version
+    OvdConfig(embed=settings.model_copy(update={"open_clip_weights": None})).save(tmp_path)
+    with pytest.raises(InputError, match="open_clip_weights"):
+        models.encoder_id(Workspace.open(tmp_path), "optical", "any", models.NO_MODEL)
