@@ -31,7 +31,6 @@ NAMES = {
     "embed-speed": "the embedding stage against the bare forward of its model (after `demo`, half a minute)",
     "serve-speed": "`embed-speed` and `page-speed` one after the other",
     "writers": "eight writers of overlapping scenes, some killed, while readers look on (about 1 minute)",
-
     "seams": "seam merging: rafted ships, duplicates, half-tile shift on real scenes, time against an STRtree (2 minutes)",
     "cfar": "stated false-alarm rates on simulated clutter; speed against OpenCV and skimage (`uv run --with scikit-image`, 2 minutes)",
     "few-shot": "a class after the fact from 5 and 10 examples; target precision asked and achieved (after `demo`, 3 minutes)",

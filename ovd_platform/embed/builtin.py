@@ -177,7 +177,7 @@ class BuiltinEncoder:
         with self._autocast():
             parts = [
                 self._model.backbone(part, keys, branch=self._branch, metadata_bm=metadata_bm)
-                for part in images_bchw.split(_BATCH)
+                for part in torch.split(images_bchw, _BATCH)
             ]
             tokens_bpd = torch.cat([tokens for tokens, _ in parts])
             if self._language is None:

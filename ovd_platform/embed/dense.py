@@ -71,7 +71,7 @@ def _pooled(
     images, down, across = _windows(planes_chw, img_px, scale)
     grid = img_px // patch_px
     indexed = torch.cat([torch.zeros(len(squares_n4), 1), squares_n4 * (scale / patch_px)], dim=1)
-    pooled = []
+    pooled: list[Tensor | None] = []
     for tokens_bpd in tokens_of(images):
         if tokens_bpd is None:
             pooled.append(None)

@@ -109,7 +109,7 @@ def _solved(rate: float, level_q: NDArray[np.float64], weight_q: NDArray[np.floa
     """Factor over a random level at which clutter exceeds it at the stated rate."""
 
     def excess(log_factor: float) -> float:
-        return float(np.log(max(weight_q @ exceedance(np.exp(log_factor) * level_q, clutter), 1e-300)) - np.log(rate))
+        return float(np.log(max(float(weight_q @ exceedance(np.exp(log_factor) * level_q, clutter)), 1e-300)) - np.log(rate))
 
     return float(np.exp(optimize.brentq(excess, -3.0, 12.0)))
 

@@ -148,7 +148,7 @@ def load_faiss(folder: Path, name: str) -> FaissIndex:
     column = facts.pop("column")
     health = FaissHealth(**facts)
     try:
-        index = faiss.read_index(str(folder / f"{name}.faiss"), faiss.IO_FLAG_MMAP_IFC)
+        index: Any = faiss.read_index(str(folder / f"{name}.faiss"), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError:  # kinds that cannot be mapped are read
         index = faiss.read_index(str(folder / f"{name}.faiss"))
     if health.nprobe:
@@ -242,7 +242,7 @@ def _train(vectors_nd: NDArray[Any], flat_rows: int, seed: int) -> tuple[Any, in
 
     n, dim = vectors_nd.shape
     if n <= flat_rows:
-        index = faiss.IndexFlatIP(dim)
+        index: Any = faiss.IndexFlatIP(dim)
         if n:
             index.add(np.asarray(vectors_nd, dtype=np.float32))
         return index, 0, 1.0

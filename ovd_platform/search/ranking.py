@@ -135,12 +135,13 @@ def _with_feedback(compiled: CompiledPrompt, prompt: Prompt, background: dict[st
     liked, disliked = _count(prompt.liked_nd), _count(prompt.disliked_nd)
     if not liked + disliked or "visual" not in background or compiled.chips_nd is None:
         return compiled
+    examples_nd = compiled.chips_nd
     if compiled.text_d is not None:  # words count as two examples beside what was marked right
         compiled = replace(compiled, text_share=compiled.text_share * 2.0 / (2.0 + liked))
     sample_nd = looks(background["visual"], compiled.visual_mean_d, compiled.whitening_dd)
     similarity_m = _chip_cosine(compiled, background["visual"])
     wrong_nd = compiled.negatives_nd if len(compiled.negatives_nd) else sample_nd[:0]
-    learnt = learn_direction(compiled.chips_nd, wrong_nd, sample_nd, similarity_m, right_weights_n=compiled.chip_weights_n)
+    learnt = learn_direction(examples_nd, wrong_nd, sample_nd, similarity_m, right_weights_n=compiled.chip_weights_n)
     return replace(compiled, learnt=learnt)
 
 

@@ -22,6 +22,7 @@ from ovd_platform.flow import models, query
 from ovd_platform.flow.lineage import lineage
 from ovd_platform.flow.scenes import load_tiles
 from ovd_platform.flow.stage import current_or_none
+from ovd_platform.flow.tables import vector_tables
 from ovd_platform.records.prompt import Hit
 from ovd_platform.records.window import Window
 from ovd_platform.serve.hits import hit_json
@@ -153,7 +154,7 @@ class _Heat:
         from ovd_platform.search.ranking import compile_prompt
 
         version = models.released(held.ws, question.modality)["encoder"]
-        encoder, tables = models.encoder(held.ws, question.modality, version), query.vector_tables(held.ws)
+        encoder, tables = models.encoder(held.ws, question.modality, version), vector_tables(held.ws)
         columns = tables.vector_columns("proposal", question.modality, version)
         background = {name: tables.background("proposal", question.modality, version, name) for name in columns}
         prompt = query.prompt_of(held.ws, question, version)

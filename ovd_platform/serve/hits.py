@@ -9,7 +9,7 @@ from typing import Any
 
 from ovd_platform.errors import UnknownNameError
 from ovd_platform.flow import models
-from ovd_platform.flow.query import vector_tables
+from ovd_platform.flow.tables import vector_tables
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.prompt import Hit
 from ovd_platform.stores.tables import scalar_columns, sql_text

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 
 from ovd_platform.errors import InputError
 from ovd_platform.flow import models
-from ovd_platform.flow.query import vector_tables
 from ovd_platform.flow.saved_classes import saved_classes
 from ovd_platform.flow.stage import current_or_none
+from ovd_platform.flow.tables import vector_tables
 from ovd_platform.records.scene import MODALITIES
 from ovd_platform.serve.map_tiles import map_tile, meets, scene_bounds
 from ovd_platform.serve.open_scenes import Entry
