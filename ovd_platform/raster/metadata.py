@@ -3,6 +3,7 @@
 Belongs here: putting them together. Does not belong here: finding them (`rasters`, `georeference`, `acquisition`, `overrides`).
 """
 
+import contextlib
 import logging
 import re
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from ovd_platform.records.scene import Band, SceneRecord, View
 
 logger = logging.getLogger(__name__)
 
+_ASKED_AGAIN = 3
 _COMPLEX = {"complex_int16": "complex64", "complex64": "complex64", "complex128": "complex128"}
 _POLARISATION = re.compile(r"(?:^|[^a-z])(hh|hv|vh|vv)(?:[^a-z]|$)")
 
@@ -58,6 +60,23 @@ def effective_bits(dtype: np.dtype[Any], nbits: int | None, declared: int | None
     return bits
 
 
+def colours_of(dataset: Any) -> tuple[Any, ...]:
+    """Colour interpretation of every band of an open rasterio dataset.
+
+    Asking for it raises whatever GDAL could not make of other tags before (a private one, say), which says nothing of the pixels: once
+    raised, such an error is gone.
+
+    Raises:
+        CPLE_BaseError: GDAL's own, if asking fails again and again.
+    """
+    from rasterio._err import CPLE_BaseError
+
+    for _ in range(_ASKED_AGAIN):
+        with contextlib.suppress(CPLE_BaseError):
+            return tuple(dataset.colorinterp)
+    return tuple(dataset.colorinterp)
+
+
 def default_bands(datasets: Sequence[Any], band_lists: Sequence[Sequence[int]], stems: Sequence[str]) -> tuple[Band, ...]:
     """Bands: name from the description, else the colour, else the file stem (of a stack) or `band1`, `band2`, ...; scale, offset.
 
@@ -68,7 +87,7 @@ def default_bands(datasets: Sequence[Any], band_lists: Sequence[Sequence[int]], 
     """
     bands: list[Band] = []
     for dataset, indices, stem in zip(datasets, band_lists, stems, strict=True):
-        colours, descriptions, scales, offsets = dataset.colorinterp, dataset.descriptions, dataset.scales, dataset.offsets
+        colours, descriptions, scales, offsets = colours_of(dataset), dataset.descriptions, dataset.scales, dataset.offsets
         for index in indices:
             colour = colours[index - 1].name
             name = descriptions[index - 1] or (colour if colour in ("red", "green", "blue") else "")

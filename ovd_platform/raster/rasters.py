@@ -31,7 +31,7 @@ from ovd_platform.raster.blocks import BlockFile
 from ovd_platform.raster.chips import both_valid, every_pixel_valid, padded_chip, values_valid
 from ovd_platform.raster.georeference import place_of
 from ovd_platform.raster.identity import gdal_path, is_local, is_unreachable, member_paths
-from ovd_platform.raster.metadata import complete_record, default_bands, numpy_dtype
+from ovd_platform.raster.metadata import colours_of, complete_record, default_bands, numpy_dtype
 from ovd_platform.raster.overrides import read_overrides
 from ovd_platform.raster.sidecars import sidecars_of
 from ovd_platform.raster.terrain import terrain_under
@@ -71,7 +71,7 @@ class _Member:
         self.path = path
         self.blocks = BlockFile.of(dataset)
         # Each of these asks GDAL for every band: with hundreds of bands that is dearer than the pixels.
-        colours, self._dtypes, self.nodata = dataset.colorinterp, dataset.dtypes, dataset.nodatavals
+        colours, self._dtypes, self.nodata = colours_of(dataset), dataset.dtypes, dataset.nodatavals
         alphas = [index for index in dataset.indexes if colours[index - 1] == ColorInterp.alpha]
         self.alpha = next((index for index in alphas if dataset.count > 1 and self._masks(index)), None)
         self.bands = tuple(index for index in dataset.indexes if index != self.alpha)
