@@ -157,6 +157,20 @@ def test_a_private_tag_nobody_can_read_costs_no_pixels(tmp_path: Path, kind: int
         assert np.array_equal(scene.read(Window(0, 0, 100, 100)).pixels_chw, pixels)
 
 
+def test_half_an_rpc_is_none(make_tif: MakeTif, pixels_chw: np.ndarray) -> None:
+    """A model without some of its coefficients places nothing, and the pixels are still read."""
+    source = make_tif(pixels_chw[:1], crs=None, transform=None)
+    path = source.with_name("half.vrt")
+    path.write_text(
+        '<VRTDataset rasterXSize="120" rasterYSize="90"><Metadata domain="RPC"><MDI key="LINE_OFF">45</MDI></Metadata>'
+        '<VRTRasterBand dataType="UInt16" band="1"><SimpleSource><SourceFilename relativeToVRT="1">scene.tif</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    with open_scene(str(path)) as scene:
+        assert (scene.record.georeference, scene.record.ground_control) == ("none", None)
+        assert np.array_equal(scene.read(Window(0, 0, 120, 90)).pixels_chw, pixels_chw[:1])
+
+
 def test_missing_and_closed_scenes_say_so(make_tif: MakeTif, pixels_chw: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(UnreadableRasterError, match="nowhere"):
         open_scene(str(tmp_path / "nowhere.tif"))
