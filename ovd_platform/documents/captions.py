@@ -19,6 +19,7 @@ _NUMBER = (
 _CAPTION = re.compile(
     rf"^(?P<word>{_WORDS})\s*(?P<number>{_NUMBER})\s*(?P<delimiter>[:.|–—-]|\)\s*)?\s*(?P<text>.*)$", re.DOTALL
 )
+_BEGINNING = re.compile(rf"^\s*(?:{_WORDS})\s*(?:{_NUMBER})", re.MULTILINE)
 _TABLE = re.compile(r"^(?:Table|TABLE|Tabelle|Tab\.|Tabla|Tableau|Tabella|Listing|Algorithm)\s*[A-Z]?[\dIVX]+", re.UNICODE)
 _PART_LINE = re.compile(r"^\(?([a-h])\)[\s:.]*(.*)$", re.DOTALL)
 _PART_INLINE = re.compile(r"(?:(?<=^)|(?<=[\s:;,.(]))\(([a-h])\)(?![.,;)])\s*:?\s*")
@@ -65,6 +66,11 @@ class PartCaption:
     bracketed: bool = True
 
 
+def may_hold_caption(text: str) -> bool:
+    """Whether any line of a text begins like a caption; cheap, and right when it says no."""
+    return _BEGINNING.search(text) is not None
+
+
 def find_captions(lines: Sequence[TextLine]) -> list[Caption]:
     """Captions of figures among the lines of one page.
 
@@ -74,14 +80,13 @@ def find_captions(lines: Sequence[TextLine]) -> list[Caption]:
     Returns:
         New list in the order of the lines. Sentences that merely begin with "Figure 3 shows" are left out.
     """
-    usual_pt = usual_size(lines)
     captions = []
     taken: set[int] = set()
     for index, line in enumerate(lines):
         match = _CAPTION.match(line.text)
         if index in taken or match is None or _TABLE.match(line.text):
             continue
-        strength = _strength(match, line, lines, usual_pt)
+        strength = _strength(match, line, lines, usual_size(lines))
         if strength <= 0:
             continue
         members = [index, *_continuation(lines, index)]

@@ -22,6 +22,7 @@ from ovd_platform.documents.opening import document_slug, opened, pdf_errors
 from ovd_platform.documents.outcome import DocumentOutcome
 from ovd_platform.documents.page_boxes import box_area
 from ovd_platform.documents.page_layout import Figure, PageLayout, page_figures, read_layout, repeated_images, with_lines
+from ovd_platform.documents.page_text import page_lines
 from ovd_platform.documents.rasters import decode_placement
 from ovd_platform.documents.reading import Reading
 from ovd_platform.documents.recognition import Recogniser, has_ink_beside, recognised_page
@@ -35,6 +36,8 @@ _MIN_SCAN_PX = 400
 _ABOUT_LETTERS = 60_000  # what a document is about shows in its first pages
 _SCAN_SHARE = 0.5  # of the page: one image without text beside it
 _MIN_LONE_SHARE = 0.012  # of the page: smaller uncaptioned drawings are logos and icons
+
+_Worded = tuple[PageLayout, list[Figure], list[FigureWords]]
 
 
 def extract_document(
@@ -90,6 +93,8 @@ def _read(document: Any, reading: Reading) -> None:
     found: list[tuple[PageLayout, list[Figure]]] = []
     votes = np.zeros(2)
     for layout in layouts:
+        if layout.plain:
+            continue
         figures, dropped = page_figures(layout, repeated)
         reading.dropped.update(dropped)
         found.append((layout, figures))
@@ -97,14 +102,14 @@ def _read(document: Any, reading: Reading) -> None:
     habit = float((votes[0] - votes[1]) / (votes.sum() + 2))
     columns = text_columns(text.paragraphs)
     about, language = remote_sensing_share(everything[:_ABOUT_LETTERS]), guess_language(everything[:20_000])
-    worded: list[tuple[PageLayout, list[Figure], list[FigureWords]]] = []
+    worded: list[_Worded] = []
     for layout, figures in found:
         words = page_words(layout, figures, text, habit, columns)
         whole = joined_fragments(figures, words)
         if len(whole) != len(figures):
             figures, words = whole, page_words(layout, whole, text, habit, columns)
         worded.append((layout, figures, words))
-    for layout, figures, words in _with_headings(worded):
+    for layout, figures, words in _with_headings(document, layouts, worded):
         if reading.late:
             reading.failed.append(f"page {layout.page + 1} and later: time ran out")
             return
@@ -112,15 +117,17 @@ def _read(document: Any, reading: Reading) -> None:
             add_pairs(document, figure, of_figure, reading, about, language)
 
 
-def _with_headings(
-    worded: Sequence[tuple[PageLayout, list[Figure], list[FigureWords]]],
-) -> Iterator[tuple[PageLayout, list[Figure], list[FigureWords]]]:
+def _with_headings(document: Any, layouts: Sequence[PageLayout], worded: Sequence[_Worded]) -> Iterator[_Worded]:
     """Images without a caption take the heading that introduces them."""
-    bare = [
-        (layout, [(figure, _is_bare(figure, of_figure)) for figure, of_figure in zip(figures, words, strict=True)])
+    bare = {
+        layout.page: [(figure, _is_bare(figure, of_figure)) for figure, of_figure in zip(figures, words, strict=True)]
         for layout, figures, words in worded
-    ]
-    headings = set_headings(bare)
+    }
+    if not any(is_bare for figures in bare.values() for _, is_bare in figures):
+        yield from worded
+        return
+    whole = [with_lines(layout, page_lines(document[layout.page])) if layout.plain else layout for layout in layouts]
+    headings = set_headings([(layout, bare.get(layout.page, [])) for layout in whole])
     for layout, figures, words in worded:
         result = []
         for figure, of_figure in zip(figures, words, strict=True):

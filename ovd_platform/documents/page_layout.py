@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ovd_platform.documents.captions import Caption, find_captions, part_captions
+from ovd_platform.documents.captions import Caption, find_captions, may_hold_caption, part_captions
 from ovd_platform.documents.drawings import Drawing, page_drawings
 from ovd_platform.documents.matching import reading_order
 from ovd_platform.documents.page_boxes import Box, box_area, centre, clipped, covered_fraction, grown, intersection_area
-from ovd_platform.documents.page_text import Paragraph, TextLine, page_lines, paragraphs
+from ovd_platform.documents.page_text import Paragraph, TextLine, open_text, page_lines, paragraphs, plain_paragraphs
 from ovd_platform.documents.placement import Placement
 from ovd_platform.documents.rasters import find_placements
 from ovd_platform.documents.regions import vector_regions
@@ -35,6 +35,7 @@ class PageLayout:
         paragraphs: Text blocks without captions.
         scanned: The image that is the whole page with its print, or None.
         pictures: Boxes of the pictures in that image, and whether each surely is one.
+        plain: True for a page of nothing but running text, whose lines were not read; `with_lines` reads them.
     """
 
     page: int
@@ -46,6 +47,7 @@ class PageLayout:
     paragraphs: list[Paragraph]
     scanned: Placement | None = None
     pictures: list[tuple[Box, bool]] = field(default_factory=list)
+    plain: bool = False
 
 
 @dataclass(slots=True)
@@ -83,10 +85,15 @@ def read_layout(page: Any) -> PageLayout:
     """
     if page.rotation:
         page.remove_rotation()
-    rect = page.rect
+    rect, number = page.rect, int(page.number)
     bounds = (float(rect.x0), float(rect.y0), float(rect.x1), float(rect.y1))
-    bare = PageLayout(int(page.number), bounds, [], [], find_placements(page), page_drawings(page), [])
-    return with_lines(bare, page_lines(page))
+    textpage = open_text(page)
+    layout = PageLayout(number, bounds, [], [], find_placements(page, textpage), page_drawings(page), [])
+    if not layout.placements and not layout.drawings:
+        blocks = textpage.extractBLOCKS()
+        if not any(may_hold_caption(block[4]) for block in blocks):
+            return replace(layout, paragraphs=plain_paragraphs(blocks, number), plain=True)
+    return with_lines(layout, page_lines(page))
 
 
 def with_lines(layout: PageLayout, lines: list[TextLine]) -> PageLayout:
@@ -99,7 +106,7 @@ def with_lines(layout: PageLayout, lines: list[TextLine]) -> PageLayout:
     captions = find_captions(lines)
     captioned = {line for caption in captions for line in caption.lines}
     text = paragraphs([line for line in lines if line not in captioned], layout.page)
-    return replace(layout, lines=lines, captions=captions, paragraphs=text)
+    return replace(layout, lines=lines, captions=captions, paragraphs=text, plain=False)
 
 
 def repeated_images(layouts: Sequence[PageLayout]) -> set[str]:

@@ -1,6 +1,7 @@
 """Words of a page with their places. Belongs here: lines, paragraphs, joining of lines; what a line means is captions'."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,34 @@ def page_lines(page: Any) -> list[TextLine]:
         if block["type"] == 0:
             lines.extend(_merge_pieces([line for raw in block["lines"] if (line := _line(raw, number)) is not None]))
     return lines
+
+
+def open_text(page: Any) -> Any:
+    """The text page of a page: its words and where its images lie, before any of it is turned into Python objects.
+
+    Args:
+        page: An open PyMuPDF page without rotation.
+    """
+    import pymupdf
+
+    return page.get_textpage(
+        flags=pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP | pymupdf.TEXT_PRESERVE_IMAGES
+    )
+
+
+def plain_paragraphs(blocks: Sequence[tuple[float, float, float, float, str, int, int]], page: int) -> list[Paragraph]:
+    """Paragraphs without their lines and fonts: all that a page without figures and captions needs, in a fraction of the time.
+
+    Args:
+        blocks: Of the text page, as PyMuPDF gives them.
+        page: 0-based.
+    """
+    found = []
+    for x0, y0, x1, y1, text, _, kind in blocks:
+        lines = [words for line in text.splitlines() if (words := " ".join(line.split()))] if kind == 0 else []
+        if lines:
+            found.append(Paragraph(page, join_lines(lines), (x0, y0, x1, y1)))
+    return found
 
 
 def _line(raw: dict[str, Any], block: int) -> TextLine | None:
