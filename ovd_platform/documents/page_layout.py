@@ -93,7 +93,7 @@ def read_layout(page: Any) -> PageLayout:
         blocks = textpage.extractBLOCKS()
         if not any(may_hold_caption(block[4]) for block in blocks):
             return replace(layout, paragraphs=plain_paragraphs(blocks, number), plain=True)
-    return with_lines(layout, page_lines(page))
+    return with_lines(layout, page_lines(page, None if layout.placements else textpage))
 
 
 def with_lines(layout: PageLayout, lines: list[TextLine]) -> PageLayout:

@@ -59,23 +59,29 @@ class Paragraph:
     box: Box
 
 
-def page_lines(page: Any) -> list[TextLine]:
+def page_lines(page: Any, textpage: Any | None = None) -> list[TextLine]:
     """Printed lines of a page in reading order of the file.
 
     Args:
         page: An open PyMuPDF page without rotation.
+        textpage: Its text page (`open_text`), where the caller has one and it holds no image: images would be copied.
 
     Returns:
         New list; lines of white space are left out.
     """
-    import pymupdf
-
-    flags = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
+    if textpage is None:
+        textpage = page.get_textpage(flags=_text_flags())
     lines: list[TextLine] = []
-    for number, block in enumerate(page.get_text("dict", flags=flags)["blocks"]):
+    for number, block in enumerate(textpage.extractDICT()["blocks"]):
         if block["type"] == 0:
             lines.extend(_merge_pieces([line for raw in block["lines"] if (line := _line(raw, number)) is not None]))
     return lines
+
+
+def _text_flags() -> int:
+    import pymupdf
+
+    return int(pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP)
 
 
 def open_text(page: Any) -> Any:
@@ -86,9 +92,7 @@ def open_text(page: Any) -> Any:
     """
     import pymupdf
 
-    return page.get_textpage(
-        flags=pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP | pymupdf.TEXT_PRESERVE_IMAGES
-    )
+    return page.get_textpage(flags=_text_flags() | pymupdf.TEXT_PRESERVE_IMAGES)
 
 
 def plain_paragraphs(blocks: Sequence[tuple[float, float, float, float, str, int, int]], page: int) -> list[Paragraph]:
@@ -107,15 +111,19 @@ def plain_paragraphs(blocks: Sequence[tuple[float, float, float, float, str, int
 
 
 def _line(raw: dict[str, Any], block: int) -> TextLine | None:
-    text = " ".join("".join(span["text"] for span in raw["spans"]).split())
+    spans = raw["spans"]
+    text = " ".join("".join(span["text"] for span in spans).split())
     if not text:
         return None
-    longest = max(raw["spans"], key=lambda span: len(span["text"].strip()))
-    inked = [span["bbox"] for span in raw["spans"] if span["text"].strip()]
-    box = union_box(tuple(map(float, bbox)) for bbox in inked)  # type: ignore[misc]
+    longest, bbox = spans[0], spans[0]["bbox"]
+    if len(spans) > 1:
+        inked = [span for span in spans if span["text"].strip()]
+        longest, bbox = max(inked, key=lambda span: len(span["text"].strip())), union_box(span["bbox"] for span in inked)
+    box = (float(bbox[0]), float(bbox[1]), float(bbox[2]), float(bbox[3]))
     name = str(longest["font"])
-    bold = bool(longest["flags"] & 16) or "bold" in name.lower()
-    italic = bool(longest["flags"] & 2) or any(word in name.lower() for word in ("italic", "oblique"))
+    lowered = name.lower()
+    bold = bool(longest["flags"] & 16) or "bold" in lowered
+    italic = bool(longest["flags"] & 2) or "italic" in lowered or "oblique" in lowered
     return TextLine(text, box, float(longest["size"]), bold, italic, name, block)
 
 

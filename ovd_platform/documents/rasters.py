@@ -5,6 +5,7 @@ PyMuPDF's own decoder always answers in 8 bits. Sixteen-bit samples and JPEG 200
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import md5
 from typing import Any
 
@@ -100,33 +101,35 @@ def _digest(data: bytes) -> str:
 def _join_strips(placements: list[Placement]) -> list[Placement]:
     """Images that a writer cut into horizontal strips become one placement again."""
     joined: list[Placement] = []
+    by_left: dict[int, list[int]] = {}  # where strips that may go on stand, by their left edge
     for item in placements:
-        above = next((other for other in joined if _continues(other, item)), None)
-        if above is None:
+        left = round(item.box[0])
+        places = [place for edge in (left - 1, left, left + 1) for place in by_left.get(edge, ())] if _flat(item) else []
+        place = next((place for place in sorted(places) if _continues(joined[place], item)), None)
+        if place is None:
+            if _flat(item):
+                by_left.setdefault(left, []).append(len(joined))
             joined.append(item)
             continue
-        merged = Placement(
-            union_box([above.box, item.box]),
-            above.xref,
-            above.smask,
-            f"{above.digest}+{item.digest}",
-            above.width_px,
-            above.height_px,
-            above.bits,
-            above.transform,
-            above.stencil,
-            (*above.strips, item),
+        above = joined[place]
+        joined[place] = replace(
+            above,
+            box=union_box([above.box, item.box]),
+            digest=f"{above.digest}+{item.digest}",
+            strips=(*above.strips, item),
         )
-        joined[joined.index(above)] = merged
     return joined
 
 
+def _flat(item: Placement) -> bool:
+    return item.width_px >= _STRIP_ASPECT * item.height_px
+
+
 def _continues(above: Placement, item: Placement) -> bool:
-    flat = item.width_px >= _STRIP_ASPECT * item.height_px and above.width_px >= _STRIP_ASPECT * above.height_px
     same_columns = (
         abs(above.box[0] - item.box[0]) < 1 and abs(above.box[2] - item.box[2]) < 1 and above.width_px == item.width_px
     )
-    return flat and same_columns and item.box[1] > above.box[1] and -3.5 <= gap_y(above.box, item.box) <= 1.5
+    return same_columns and item.box[1] > above.box[1] and -3.5 <= gap_y(above.box, item.box) <= 1.5
 
 
 def decode_placement(document: Any, page: Any, placement: Placement) -> NDArray[Any]:
