@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ovd_platform.documents.carried_captions import Worded, with_carried_captions
 from ovd_platform.documents.document_text import DocumentText
 from ovd_platform.documents.figure_pairs import add_pairs
 from ovd_platform.documents.headings import set_headings
@@ -36,8 +37,6 @@ _MIN_SCAN_PX = 400
 _ABOUT_LETTERS = 60_000  # what a document is about shows in its first pages
 _SCAN_SHARE = 0.5  # of the page: one image without text beside it
 _MIN_LONE_SHARE = 0.012  # of the page: smaller uncaptioned drawings are logos and icons
-
-_Worded = tuple[PageLayout, list[Figure], list[FigureWords]]
 
 
 def extract_document(
@@ -102,13 +101,14 @@ def _read(document: Any, reading: Reading) -> None:
     habit = float((votes[0] - votes[1]) / (votes.sum() + 2))
     columns = text_columns(text.paragraphs)
     about, language = remote_sensing_share(everything[:_ABOUT_LETTERS]), guess_language(everything[:20_000])
-    worded: list[_Worded] = []
+    worded: list[Worded] = []
     for layout, figures in found:
         words = page_words(layout, figures, text, habit, columns)
         whole = joined_fragments(figures, words)
         if len(whole) != len(figures):
             figures, words = whole, page_words(layout, whole, text, habit, columns)
         worded.append((layout, figures, words))
+    worded = with_carried_captions(worded, text)
     for layout, figures, words in _with_headings(document, layouts, worded):
         if reading.late:
             reading.failed.append(f"page {layout.page + 1} and later: time ran out")
@@ -117,7 +117,7 @@ def _read(document: Any, reading: Reading) -> None:
             add_pairs(document, figure, of_figure, reading, about, language)
 
 
-def _with_headings(document: Any, layouts: Sequence[PageLayout], worded: Sequence[_Worded]) -> Iterator[_Worded]:
+def _with_headings(document: Any, layouts: Sequence[PageLayout], worded: Sequence[Worded]) -> Iterator[Worded]:
     """Images without a caption take the heading that introduces them."""
     bare = {
         layout.page: [(figure, _is_bare(figure, of_figure)) for figure, of_figure in zip(figures, words, strict=True)]
