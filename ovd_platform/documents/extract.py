@@ -15,6 +15,7 @@ from ovd_platform.documents.carried_captions import Worded, with_carried_caption
 from ovd_platform.documents.document_text import DocumentText
 from ovd_platform.documents.figure_pairs import add_pairs
 from ovd_platform.documents.headings import set_headings
+from ovd_platform.documents.hidden_text import hidden_lines
 from ovd_platform.documents.image_statistics import brightness, unit_image
 from ovd_platform.documents.kind import remote_sensing_share
 from ovd_platform.documents.language import guess_language
@@ -23,11 +24,12 @@ from ovd_platform.documents.opening import document_slug, opened, pdf_errors
 from ovd_platform.documents.outcome import DocumentOutcome
 from ovd_platform.documents.page_boxes import box_area
 from ovd_platform.documents.page_layout import Figure, PageLayout, page_figures, read_layout, repeated_images, with_lines
-from ovd_platform.documents.page_text import page_lines
+from ovd_platform.documents.page_text import RECOGNISED, page_lines
 from ovd_platform.documents.rasters import decode_placement
 from ovd_platform.documents.reading import Reading
-from ovd_platform.documents.recognition import Recogniser, has_ink_beside, recognised_page
-from ovd_platform.documents.scans import is_poor_text, is_printed, pictures_of_scan
+from ovd_platform.documents.recognition import Recogniser, has_ink_beside, recognised_page, straightened
+from ovd_platform.documents.scans import ink_of, is_poor_text, is_printed, pictures_of_scan
+from ovd_platform.documents.skew import page_skew
 from ovd_platform.documents.words import FigureWords, joined_fragments, page_words, spoken_boxes
 from ovd_platform.errors import InputError, UnreadableDocumentError
 from ovd_platform.stores.home import file_hash
@@ -174,11 +176,18 @@ def _look_into_scan(document: Any, page: Any, layout: PageLayout, reading: Readi
     page_hw = brightness(unit_image(decode_placement(document, page, whole)))
     if not is_printed(page_hw, layout.lines, whole.box):
         return layout
-    if reading.recogniser is not None and is_poor_text(layout.lines):
-        layout = with_lines(layout, recognised_page(page, reading.recogniser))
-        reading.notes.append(f"page {layout.page + 1}: its hidden words run together, so they were read from the pixels")
-    layout.scanned = whole
-    layout.pictures = pictures_of_scan(page_hw, layout.lines, whole.box)
+    skew = page_skew(ink_of(page_hw), layout.bounds)
+    lines = layout.lines
+    if lines[0].font == RECOGNISED:
+        lines = straightened(lines, skew)
+    else:
+        lines = hidden_lines(page, skew)
+        if reading.recogniser is not None and is_poor_text(lines):
+            lines = straightened(recognised_page(page, reading.recogniser), skew)
+            reading.notes.append(f"page {layout.page + 1}: its hidden words run together, so they were read from the pixels")
+    layout = with_lines(layout, lines)
+    layout.scanned, layout.skew = whole, skew
+    layout.pictures = pictures_of_scan(page_hw, layout.lines, whole.box, skew.turn_deg)
     return layout
 
 

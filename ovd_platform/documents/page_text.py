@@ -11,6 +11,8 @@ _SAME_LINE_GAP = 1.5  # of the font size: justified text comes in pieces, column
 _HYPHENS = ("-", "\u2010", "\u00ad")
 RECOGNISED = "recognised"
 """Font name of lines that were read from pixels."""
+HIDDEN = "hidden"
+"""Font name of lines of the text layer of a scan."""
 _PANEL = re.compile(r"^\([a-h]\)(?:\s|$)")
 
 
@@ -134,7 +136,7 @@ def _merge_pieces(pieces: list[TextLine]) -> list[TextLine]:
         last = merged[-1] if merged else None
         if last is not None and abs(last.box[3] - piece.box[3]) < 0.3 * piece.size_pt:
             gap = piece.box[0] - last.box[2]
-            if -1.0 <= gap <= _SAME_LINE_GAP * piece.size_pt and not _starts_panel(last, piece):
+            if -1.0 <= gap <= _SAME_LINE_GAP * piece.size_pt and not starts_panel(last.text, piece.text):
                 keep = last if len(last.text) >= len(piece.text) else piece
                 box = union_box([last.box, piece.box])
                 text = f"{last.text} {piece.text}"
@@ -144,9 +146,9 @@ def _merge_pieces(pieces: list[TextLine]) -> list[TextLine]:
     return merged
 
 
-def _starts_panel(last: TextLine, piece: TextLine) -> bool:
+def starts_panel(before: str, text: str) -> bool:
     """Whether "(b) ..." follows "(a) ..." on one baseline: two panels' words, not one line."""
-    return bool(_PANEL.match(piece.text) and _PANEL.match(last.text) and len(last.text) > 3)
+    return bool(_PANEL.match(text) and _PANEL.match(before) and len(before) > 3)
 
 
 def join_lines(texts: list[str]) -> str:
