@@ -147,6 +147,8 @@ def _continuation(lines: Sequence[TextLine], start: int) -> list[int]:
 def _carries_on(first: TextLine, last: TextLine, line: TextLine, widest: float) -> bool:
     if abs(line.size_pt - first.size_pt) > 0.6 or _CAPTION.match(line.text) or _TABLE.match(line.text):
         return False
+    if line.block != last.block and line.font in (RECOGNISED, HIDDEN):  # they have one font: only gaps tell
+        return False
     ended = last.text.rstrip().endswith((".", "!", "?"))
     short = last.box[2] - last.box[0] < 0.85 * max(widest, line.box[2] - line.box[0])
     if ended and (short or line.block != first.block):

@@ -3,14 +3,18 @@
 Does not belong here: printed text (page_text), words read from pixels (recognition).
 """
 
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from ovd_platform.documents.page_boxes import Box, centre, union_box
 from ovd_platform.documents.page_text import HIDDEN, TextLine, starts_panel
 from ovd_platform.documents.recognition import as_printed
 from ovd_platform.documents.skew import Skew
 
-_WORD_GAP, _WORD_STEP = 0.12, 0.3  # of the font size: letters of one word follow each other more closely
+_WORD_GAP, _WORD_STEP = (0.03, 0.15), (0.03, 0.3)  # of the font size, least and most: letters of a word follow each other more closely
+_LOOSENESS = 4.0  # times what is usual between two letters of the page
 _LINE_STEP = 0.45
 _LINE_GAP, _LINE_LAP = 1.6, 4.0
 
@@ -62,10 +66,11 @@ def _words(page: Any) -> list[Word]:
         for span in line["spans"]
         for char in span["chars"]
     ]
+    gaps, steps = _usual(letters)
     word: list[Any] = []
     for letter in [*letters, (" ", None, None, 0.0)]:
         space = letter[0].isspace()
-        if word and (space or _parts(word[-1], letter)):
+        if word and (space or _parts(word[-1], letter, gaps, steps)):
             found.append(("".join(item[0] for item in word), union_box(item[1] for item in word)))
             word = []
         if not space:
@@ -73,10 +78,20 @@ def _words(page: Any) -> list[Word]:
     return found
 
 
-def _parts(last: Any, letter: Any) -> bool:
+def _usual(letters: list[Any]) -> tuple[float, float]:
+    """How far a letter may stand from where the next letter of a word would, along and across the line, in font sizes."""
+    pairs = [(a, b) for a, b in pairwise(letters) if not a[0].isspace() and not b[0].isspace() and a[3] > 0]
+    if not pairs:
+        return _WORD_GAP[1], _WORD_STEP[1]
+    gap = float(np.median([abs(b[1][0] - a[1][2]) / a[3] for a, b in pairs]))
+    step = float(np.median([abs(b[2][1] - a[2][1]) / a[3] for a, b in pairs]))
+    return float(np.clip(_LOOSENESS * gap, *_WORD_GAP)), float(np.clip(_LOOSENESS * step, *_WORD_STEP))
+
+
+def _parts(last: Any, letter: Any, gap: float, step: float) -> bool:
     """Whether a letter does not stand where the next letter of a word would."""
     size = last[3]
-    return abs(letter[1][0] - last[1][2]) > _WORD_GAP * size or abs(letter[2][1] - last[2][1]) > _WORD_STEP * size
+    return abs(letter[1][0] - last[1][2]) > gap * size or abs(letter[2][1] - last[2][1]) > step * size
 
 
 def _straight(box: Box, skew: Skew) -> Box:
@@ -90,4 +105,9 @@ def _same_height(first: Box, second: Box) -> bool:
 
 
 def _line(words: list[tuple[str, Box, Box]]) -> tuple[str, Box, Box]:
-    return " ".join(text for text, _, _ in words), union_box(box for _, box, _ in words), union_box(box for _, _, box in words)
+    """Words of a line as one, as high as most of them: their fonts are guesses."""
+    across = union_box(box for _, box, _ in words)
+    middle = float(np.median([centre(box)[1] for _, box, _ in words]))
+    half = float(np.median([box[3] - box[1] for _, box, _ in words])) / 2
+    straight = (across[0], middle - half, across[2], middle + half)
+    return " ".join(text for text, _, _ in words), straight, union_box(box for _, _, box in words)

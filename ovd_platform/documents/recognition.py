@@ -22,7 +22,7 @@ _MIN_INK_SHARE = 2e-4
 _MIN_CERTAINTY = 0.5
 _SAME_SIZE = 0.35
 _FIRST_BLOCK = 10_000
-_BLOCK_GAP = 0.45  # of the usual height: print lines of one paragraph stand closer
+_BLOCK_PITCH = 1.22  # of the usual distance of two lines: those of one paragraph stand closer
 _LONG_LINE, _MAX_SKEW_DEG = 20, 8.0
 
 
@@ -108,15 +108,26 @@ def as_printed(found: Sequence[tuple[str, Box, Box]], font: str = RECOGNISED) ->
         return []
     usual = float(np.median([box[3] - box[1] for _, box, _ in found]))
     lines: list[TextLine] = []
+    above: list[TextLine | None] = []
     for text, box, seen in found:
         height = box[3] - box[1]
         size = usual if abs(height - usual) < _SAME_SIZE * usual else height
-        above = [line for line in lines if x_overlap(line.box, box) > 0.5 and abs(line.size_pt - size) < 0.1]
-        last = max(above, key=lambda line: line.box[1], default=None)
-        joins = last is not None and box[1] - last.box[3] < _BLOCK_GAP * usual
-        block = last.block if joins and last is not None else _FIRST_BLOCK + len(lines)
-        lines.append(TextLine(text, box, size, False, False, font, block, seen))
-    return lines
+        over = [line for line in lines if x_overlap(line.box, box) > 0.5 and abs(line.size_pt - size) < 0.1]
+        above.append(max(over, key=lambda line: line.box[1], default=None))
+        lines.append(TextLine(text, box, size, False, False, font, _FIRST_BLOCK + len(lines), seen))
+    pitches = [_pitch(line, last) for line, last in zip(lines, above, strict=True) if last is not None]
+    near = [pitch for pitch in pitches if 0.5 * usual < pitch < 2 * usual]
+    pitch = float(np.median(near)) if near else usual
+    numbered: dict[TextLine, TextLine] = {}
+    for line, last in zip(lines, above, strict=True):
+        before = numbered.get(last) if last is not None else None
+        joins = last is not None and before is not None and _pitch(line, last) < _BLOCK_PITCH * pitch
+        numbered[line] = replace(line, block=before.block) if joins and before is not None else line
+    return [numbered[line] for line in lines]
+
+
+def _pitch(line: TextLine, above: TextLine) -> float:
+    return centre(line.box)[1] - centre(above.box)[1]
 
 
 def straightened(lines: Sequence[TextLine], skew: Skew) -> list[TextLine]:

@@ -153,7 +153,7 @@ def _trimmed(ink_hw: NDArray[np.bool_], cells: Cells) -> Cells:
 def _figures(found: Sequence[tuple[Box, float]], lines: Sequence[TextLine], bounds: Box) -> list[ScannedPicture]:
     result = []
     for box, fill in found:
-        solid = fill >= _SOLID
+        solid = _is_picture(box, fill)
         if not solid:  # the words at the axes of a drawing are part of it
             near = [line.box for line in lines if len(line.text) <= _LABEL_LETTERS and _is_label(line, box)]
             box = union_box([box, *near])
@@ -190,7 +190,7 @@ def _joined(found: Sequence[tuple[Box, float]]) -> list[tuple[Box, float]]:
             if host is None:
                 kept.append((box, fill))
             else:
-                kept[host] = (union_box([kept[host][0], box]), max(kept[host][1], fill))
+                kept[host] = _together(kept[host], (box, fill))
                 changed = True
         items = kept
     return items
@@ -201,8 +201,21 @@ def _belongs(item: tuple[Box, float], host: tuple[Box, float]) -> bool:
     if intersection_area(item[0], grown(host[0], 1.0)) > 0.3 * box_area(item[0]):
         return True
     return (
-        max(item[1], host[1]) < _SOLID and intersection_area(grown(item[0], _LOOSE_PT / 2), grown(host[0], _LOOSE_PT / 2)) > 0
+        not _is_picture(*item)
+        and not _is_picture(*host)
+        and intersection_area(grown(item[0], _LOOSE_PT / 2), grown(host[0], _LOOSE_PT / 2)) > 0
     )
+
+
+def _is_picture(box: Box, fill: float) -> bool:
+    """Whether an area is a picture and not a stroke or a bar of a drawing."""
+    return fill >= _SOLID and min(box[2] - box[0], box[3] - box[1]) >= _MIN_WIDTH_PT
+
+
+def _together(first: tuple[Box, float], second: tuple[Box, float]) -> tuple[Box, float]:
+    box = union_box([first[0], second[0]])
+    ink = sum(fill * box_area(area) for area, fill in (first, second))
+    return box, min(1.0, max(ink / max(box_area(box), 1e-6), first[1] if _is_picture(*first) else 0.0))
 
 
 def ink_of(page_hw: NDArray[np.float32]) -> NDArray[np.bool_]:
