@@ -346,7 +346,7 @@ class VectorTables:
             exact: Scan everything even where there is an index.
             columns: Columns to return; None returns all, vectors included.
             share: Share of the rows that fulfil ``where``, where the caller knows it: below `_FEW` the exact scan of those is cheaper;
-                above, more lists are visited the fewer rows count.
+                above, as many times more lists are visited as fewer rows count.
 
         Returns:
             Rows with those columns and ``cosine``, float32, best first.
@@ -367,7 +367,7 @@ class VectorTables:
         else:
             facts = ann.load_facts(self._facts_path(name, column)) if None in (nprobes, refine_factor) else None
             lists = nprobes or (facts.nprobes if facts else 64)
-            wider = min(8.0, max(share, _FEW) ** -0.5) if share is not None else 1.0
+            wider = 1.0 / max(share, _FEW) if share is not None else 1.0  # as many rows that count as without a filter
             query = query.nprobes(round(lists * wider)).refine_factor(refine_factor or (facts.refine_factor if facts else 5))
         query = query.select([*columns, "_distance"]) if columns is not None else query
         rows = query.to_arrow()
