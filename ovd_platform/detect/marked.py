@@ -14,7 +14,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ovd_platform.detect.calibrate import _Evidence, _evidence, _fit_class, _one_version, _space, log_odds
+from ovd_platform.detect.calibrate import (
+    DEFAULT_OBJECTNESS_WEIGHT,
+    _Evidence,
+    _evidence,
+    _fit_class,
+    _one_version,
+    _space,
+    log_odds,
+)
 from ovd_platform.detect.calibration import Calibration, ClassCalibration
 from ovd_platform.detect.detect import detect_scene
 from ovd_platform.detect.matching import MATCH_IOU, NEGATIVE, overlap_pairs
@@ -91,8 +99,8 @@ def fit_marked(
         seed: Of folds, k-means and samples.
 
     Returns:
-        The calibration. A class with fewer than 10 marked proposals has no probability; its threshold lies above everything marked
-        wrong and above 99.9 % of the sample.
+        The calibration. A class with fewer than 10 marked proposals, or whose marks do not reach the target precision on held-out
+        folds, has no probability; its threshold lies above 99.9 % of what was marked wrong and of the sample.
     """
     encoder, proposer = _one_version(rows)
     space = _space(rows, np.full(len(rows), NEGATIVE), text_vectors_kd, background_vectors, seed)
@@ -106,7 +114,9 @@ def fit_marked(
         evidence = _evidence(taken, label_n[known], np.zeros(len(known)), space, text_vectors_kd)
         has_words = text_vectors_kd is not None and name not in wordless
         entry, prototypes[name], head = _fit_class(name, k, evidence, space, vocabulary.target_precision, has_words, seed)
-        if head is not None:
+        if entry.threshold is None:  # a person who saves a class wants answers: the careful threshold instead of none
+            entry = _without_probability(entry)
+        elif head is not None:
             heads[name] = head
         if entry.slope is None:
             shown = (chips or {}).get(name)
@@ -146,6 +156,12 @@ def _labels(
     label_n[wrong] = NEGATIVE
     label_n[right] = k
     return label_n
+
+
+def _without_probability(entry: ClassCalibration) -> ClassCalibration:
+    return replace(
+        entry, kind="prototype", objectness_weight=DEFAULT_OBJECTNESS_WEIGHT, slope=None, intercept=None, beta=None, curve=()
+    )
 
 
 def _watched(

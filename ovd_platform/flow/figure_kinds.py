@@ -57,7 +57,7 @@ def picture_features(picture: NDArray[Any], embed: Embed | None) -> NDArray[np.f
     return features(measure(picture), embed([picture])[0] if embed is not None else None)
 
 
-def train_on_made_pictures(seed: int, of_each: int = OF_EACH) -> Any:
+def train_on_made_pictures(seed: int, of_each: int) -> Any:
     """Train the classifier and measure it on made pictures of another seed and on a real photograph it never saw.
 
     Args:
@@ -92,7 +92,7 @@ def _inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
 
 
 def _build(task: Task) -> Built:
-    model = train_on_made_pictures(task.ws.config.seed)
+    model = train_on_made_pictures(task.ws.config.seed, OF_EACH)
     write_json(task.folder / MODEL_FILE, model.to_dict())
     facts = model.facts
     recall = {f"recall_{kind}": value for kind, value in facts["recall"].items()}
