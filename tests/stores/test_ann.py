@@ -68,6 +68,17 @@ def test_kinds_follow_size_and_memory(rows: int, dim: int, kinds: tuple[str, ...
     assert ann.kinds_for(rows, dim) == kinds
 
 
+def test_more_lists_are_visited_for_narrow_filters_and_mapped_questions() -> None:
+    facts = ann.AnnFacts("IVF_RQ", 1_000_000, 16, 4, 0.99, 80.0, 1.0)
+    assert ann.lists_to_visit(facts) == 16
+    assert ann.lists_to_visit(facts, share=0.1) == 160
+    assert ann.lists_to_visit(facts, share=0.01) == 1000
+    assert ann.lists_to_visit(facts, least_rows=250_000) == 250
+    assert ann.lists_to_visit(facts, share=0.5, least_rows=250_000) == 500
+    assert ann.lists_to_visit(facts, least_rows=10**9) == 1000
+    assert ann.lists_to_visit(None, share=0.5) == 128
+
+
 def test_the_index_finds_what_the_exact_scan_finds(indexed: VectorTables) -> None:
     facts = indexed.ann_facts("proposal", *TABLE, "visual")
     assert facts is not None
