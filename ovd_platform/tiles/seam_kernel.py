@@ -138,6 +138,15 @@ def _one_object(shared, area, other, apart, kind, cut, other_cut, rules):  # typ
 
 
 @njit(cache=True)
+def _several(sources, members):  # type: ignore[no-untyped-def]
+    """Whether the members of a cell come from more than one source."""
+    for position in range(1, len(members)):
+        if sources[members[position]] != sources[members[0]]:
+            return True
+    return False
+
+
+@njit(cache=True)
 def _pairs(boxes, sources, areas, cut, kind, quads, bits, places, bit_starts, rules, left, top, cell, cols, starts, members):  # type: ignore[no-untyped-def]
     """Pairs of different sources that are one object, each once.
 
@@ -148,10 +157,7 @@ def _pairs(boxes, sources, areas, cut, kind, quads, bits, places, bit_starts, ru
     found = 0
     for bucket in range(starts.shape[0] - 1):
         # Most cells lie inside of one reading, and boxes of one source never meet.
-        several = False
-        for position in range(starts[bucket] + 1, starts[bucket + 1]):
-            several |= sources[members[position]] != sources[members[starts[bucket]]]
-        if not several:
+        if not _several(sources, members[starts[bucket] : starts[bucket + 1]]):
             continue
         for position in range(starts[bucket], starts[bucket + 1]):
             first = members[position]
