@@ -140,7 +140,7 @@ def _one_object(shared, area, other, apart, kind, cut, other_cut, rules):  # typ
 @njit(cache=True)
 def _several(sources, members):  # type: ignore[no-untyped-def]
     """Whether the members of a cell come from more than one source."""
-    for position in range(1, len(members)):
+    for position in range(1, len(members)):  # noqa: SIM110  # numba knows no any()
         if sources[members[position]] != sources[members[0]]:
             return True
     return False
