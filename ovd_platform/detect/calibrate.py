@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from ovd_platform.detect.calibration import Calibration, ClassCalibration
 from ovd_platform.detect.matching import DIFFICULT, UNLABELLED, label_proposals, without_duplicates
-from ovd_platform.detect.probability import fit_probability
 from ovd_platform.detect.prototypes import FloatArray, PrototypeSpace, background_prototypes, visual_prototypes
-from ovd_platform.detect.thresholds import threshold_at_precision, wilson_interval
 from ovd_platform.detect.vocabulary import Vocabulary
+from ovd_platform.detect.worth import judge
 from ovd_platform.errors import ShapeError, VersionMismatchError
 from ovd_platform.records.annotation import Annotation
 from ovd_platform.stores.vector_rows import boxes_of, centred_units, vectors_of
@@ -305,30 +304,22 @@ def _head(
 def _probability(
     entry: ClassCalibration, evidence: _Evidence, score_n: FloatArray, true_n: NDArray[np.bool_], target: float
 ) -> ClassCalibration:
-    fitted = fit_probability(score_n, true_n)
-    if fitted is None:
-        return replace(entry, reason="abstains: higher scores do not mean the class more often")
-    entry = replace(
-        entry,
-        slope=fitted.slope,
-        intercept=fitted.intercept,
-        beta=fitted.beta,
-        curve=fitted.curve,
-        context_range=_usual_context(evidence, true_n),
-    )
-    shown = _shown(evidence, score_n)
-    found = threshold_at_precision(score_n[shown], true_n[shown], target)
-    if found is None:
-        return replace(entry, reason=f"accepts nothing: precision {target:.2f} is not reached on held-out folds")
-    threshold, right, accepted = found
-    low, high = wilson_interval(right, accepted)
+    worth = judge(score_n, true_n, target, assurance=0.0, shown=_shown(evidence, score_n))
+    entry = replace(entry, reason=worth.reason)
+    if worth.probability is None:
+        return entry
     return replace(
         entry,
-        threshold=threshold,
-        precision=right / accepted,
-        precision_low=low,
-        precision_high=high,
-        recall=right / max(int(true_n[shown].sum()), 1),
+        slope=worth.probability.slope,
+        intercept=worth.probability.intercept,
+        beta=worth.probability.beta,
+        curve=worth.probability.curve,
+        context_range=_usual_context(evidence, true_n),
+        threshold=worth.threshold,
+        precision=worth.precision,
+        precision_low=worth.precision_low,
+        precision_high=worth.precision_high,
+        recall=worth.recall,
     )
 
 
