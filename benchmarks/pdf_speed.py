@@ -17,9 +17,33 @@ from benchmarks.workspaces import save_result
 PAGES = 1000
 FIGURE_EVERY = 3
 TURNS = 3
-_WORDS = (
-    "The scene of the western harbour was taken at noon and the ships at the long pier are easy to see in it from above"
-).split()
+_WORDS = [
+    "The",
+    "scene",
+    "of",
+    "the",
+    "western",
+    "harbour",
+    "was",
+    "taken",
+    "at",
+    "noon",
+    "and",
+    "the",
+    "ships",
+    "at",
+    "the",
+    "long",
+    "pier",
+    "are",
+    "easy",
+    "to",
+    "see",
+    "in",
+    "it",
+    "from",
+    "above",
+]
 Boxes = list[tuple[int, tuple[float, float, float, float]]]
 
 

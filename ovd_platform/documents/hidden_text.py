@@ -13,7 +13,10 @@ from ovd_platform.documents.page_text import HIDDEN, TextLine, starts_panel
 from ovd_platform.documents.recognition import as_printed
 from ovd_platform.documents.skew import Skew
 
-_WORD_GAP, _WORD_STEP = (0.03, 0.15), (0.03, 0.3)  # of the font size, least and most: letters of a word follow each other more closely
+_WORD_GAP, _WORD_STEP = (
+    (0.03, 0.15),
+    (0.03, 0.3),
+)  # of the font size, least and most: letters of a word follow each other more closely
 _LOOSENESS = 4.0  # times what is usual between two letters of the page
 _LINE_STEP = 0.45
 _LINE_GAP, _LINE_LAP = 1.6, 4.0
@@ -91,7 +94,7 @@ def _usual(letters: list[Any]) -> tuple[float, float]:
 def _parts(last: Any, letter: Any, gap: float, step: float) -> bool:
     """Whether a letter does not stand where the next letter of a word would."""
     size = last[3]
-    return abs(letter[1][0] - last[1][2]) > gap * size or abs(letter[2][1] - last[2][1]) > step * size
+    return bool(abs(letter[1][0] - last[1][2]) > gap * size or abs(letter[2][1] - last[2][1]) > step * size)
 
 
 def _straight(box: Box, skew: Skew) -> Box:
