@@ -182,7 +182,8 @@ def _pairs(boxes, sources, areas, cut, kind, quads, bits, places, bit_starts, ru
                 if one:
                     if found == pairs.shape[0]:
                         grown = np.empty((2 * found, 2), dtype=np.int32)
-                        grown[:found] = pairs
+                        for row in range(found):  # assigning a slice would compile 3 s of error messages
+                            grown[row, 0], grown[row, 1] = pairs[row, 0], pairs[row, 1]
                         pairs = grown
                     pairs[found, 0], pairs[found, 1] = first, second
                     found += 1
