@@ -87,6 +87,40 @@ def _part_of_composite(figure: FoundFigure, rows: Sequence[Mapping[str, Any]]) -
     )
 
 
+def whole_of_parts(row: Mapping[str, Any], found: Sequence[FoundFigure]) -> FoundFigure | None:
+    """A composite that was found as its parts, if these make up the whole of it and each has the number and its letter's words.
+
+    A composite on paper, scanned, looks just as panels of their own do.
+    """
+    if not row["composite"]:
+        return None
+    parts = [figure for figure in found if figure.page == row["page"] and _part_of_composite(figure, [row])]
+    if len(parts) < 2:
+        return None
+    around = (
+        min(part.box[0] for part in parts), min(part.box[1] for part in parts),
+        max(part.box[2] for part in parts), max(part.box[3] for part in parts),
+    )  # fmt: skip
+    if iou(around, row["box"]) < MATCH_IOU:
+        return None
+    shared, words = _parts_of_caption(row["caption"])
+    right = len(parts) == len(words) and all(
+        (letter := re.search(r"\(([a-f])\)$", part.label)) is not None
+        and plain(words.get(letter[1], "?")) in plain(part.caption)
+        and len(plain(part.caption)) <= len(plain(shared)) + len(plain(words.get(letter[1], ""))) + 8
+        for part in parts
+    )
+    label = re.sub(r"\(([a-f])\)$", "", parts[0].label)
+    same = len({re.sub(r"\(([a-f])\)$", "", part.label) for part in parts}) == 1
+    return FoundFigure(row["page"], around, label if same else "", row["caption"] if right else parts[0].caption)
+
+
+def _parts_of_caption(caption: str) -> tuple[str, dict[str, str]]:
+    """What the panels of "Harbour: (a) before, (b) after." share, and the words of each letter."""
+    pieces = re.split(r"\(([a-f])\)", caption)
+    return pieces[0], {letter: words.strip(" ,.;") for letter, words in zip(pieces[1::2], pieces[2::2], strict=True)}
+
+
 def paired(row: Mapping[str, Any], figure: FoundFigure) -> bool:
     """Whether a figure has its own caption: the right number, the right letter, the right words."""
     if not row["label"]:
@@ -137,7 +171,7 @@ def score(truth: Sequence[Mapping[str, Any]], read: Callable[[str], Iterable[Fou
             groups[group]["documents"] += 1
             groups[group]["false"] += false
         for index, row in enumerate(rows):
-            figure = found[of_truth[index]] if index in of_truth else None
+            figure = found[of_truth[index]] if index in of_truth else whole_of_parts(row, found)
             layout = (f"{row['columns']} column(s)", f"caption {row['side'] or 'none'}", "drawn" if row["drawn"] else "raster")
             for group in (
                 "all",

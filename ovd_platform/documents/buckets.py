@@ -53,6 +53,7 @@ def extract_bucket(
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     processes: int = 1,
     words: PixelWords = "off",
+    worker: GuardedWorker | None = None,
     progress: _Progress | None = None,
 ) -> list[DocumentOutcome]:
     """Outcomes of the documents of a bucket; unchanged ones are taken from before, vanished ones are dropped.
@@ -67,9 +68,11 @@ def extract_bucket(
         passwords: Tried in order on encrypted files.
         guarded: Use a child process for the documents; False for tests and debugging.
         seconds: Wall time for a document.
-        memory_bytes: Memory of a child.
+        memory_bytes: Memory of a child that is started here.
         processes: Children at once.
         words: Where words are read from pixels (`extract_document_guarded`); another choice than before extracts again.
+        worker: A child to use instead of starting one; it has its own limits and stays alive. It answers one call at a time, so it
+            goes with one process.
         progress: Told (done, total, document).
 
     Returns:
@@ -80,10 +83,12 @@ def extract_bucket(
     children, local = ExitStack(), threading.local()
 
     def worker_of_thread() -> GuardedWorker:
+        if worker is not None:
+            return worker
         if not hasattr(local, "worker"):
             local.worker = children.enter_context(document_worker(seconds, memory_bytes))
-        worker: GuardedWorker = local.worker
-        return worker
+        mine: GuardedWorker = local.worker
+        return mine
 
     def one(item: tuple[str, str, Path]) -> DocumentOutcome:
         document_id, version, path = item

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ovd_platform.documents.page_boxes import Box, gap_y, union_box, x_overlap
-from ovd_platform.documents.page_text import RECOGNISED, TextLine, join_lines
+from ovd_platform.documents.page_text import HIDDEN, RECOGNISED, TextLine, join_lines
 
 _WORDS = (
     r"Figures?|Figs?\.?|FIGURE|FIG\.?|Abbildung|Abb\.?|ABBILDUNG|Bild|BILD|Figura|FIGURA|Рисунок|Рис\.?|Obr\.?|Rys\.?|"
@@ -19,6 +19,7 @@ _NUMBER = (
 _CAPTION = re.compile(
     rf"^(?P<word>{_WORDS})\s*(?P<number>{_NUMBER})\s*(?P<delimiter>[:.|–—-]|\)\s*)?\s*(?P<text>.*)$", re.DOTALL
 )
+_BEGINNING = re.compile(rf"^\s*(?:{_WORDS})\s*(?:{_NUMBER})", re.MULTILINE)
 _TABLE = re.compile(r"^(?:Table|TABLE|Tabelle|Tab\.|Tabla|Tableau|Tabella|Listing|Algorithm)\s*[A-Z]?[\dIVX]+", re.UNICODE)
 _PART_LINE = re.compile(r"^\(?([a-h])\)[\s:.]*(.*)$", re.DOTALL)
 _PART_INLINE = re.compile(r"(?:(?<=^)|(?<=[\s:;,.(]))\(([a-h])\)(?![.,;)])\s*:?\s*")
@@ -65,6 +66,11 @@ class PartCaption:
     bracketed: bool = True
 
 
+def may_hold_caption(text: str) -> bool:
+    """Whether any line of a text begins like a caption; cheap, and right when it says no."""
+    return _BEGINNING.search(text) is not None
+
+
 def find_captions(lines: Sequence[TextLine]) -> list[Caption]:
     """Captions of figures among the lines of one page.
 
@@ -74,14 +80,13 @@ def find_captions(lines: Sequence[TextLine]) -> list[Caption]:
     Returns:
         New list in the order of the lines. Sentences that merely begin with "Figure 3 shows" are left out.
     """
-    usual_pt = usual_size(lines)
     captions = []
     taken: set[int] = set()
     for index, line in enumerate(lines):
         match = _CAPTION.match(line.text)
         if index in taken or match is None or _TABLE.match(line.text):
             continue
-        strength = _strength(match, line, lines, usual_pt)
+        strength = _strength(match, line, lines, usual_size(lines))
         if strength <= 0:
             continue
         members = [index, *_continuation(lines, index)]
@@ -142,6 +147,8 @@ def _continuation(lines: Sequence[TextLine], start: int) -> list[int]:
 def _carries_on(first: TextLine, last: TextLine, line: TextLine, widest: float) -> bool:
     if abs(line.size_pt - first.size_pt) > 0.6 or _CAPTION.match(line.text) or _TABLE.match(line.text):
         return False
+    if line.block != last.block and line.font in (RECOGNISED, HIDDEN):  # they have one font: only gaps tell
+        return False
     ended = last.text.rstrip().endswith((".", "!", "?"))
     short = last.box[2] - last.box[0] < 0.85 * max(widest, line.box[2] - line.box[0])
     if ended and (short or line.block != first.block):
@@ -171,7 +178,9 @@ def _wrapped(first: TextLine, lines: Sequence[TextLine]) -> list[TextLine]:
         aligned = abs(line.box[0] - first.box[0]) < 2 or x_overlap(line.box, first.box) > 0.9
         near = 0.3 * last.size_pt < line.box[1] - last.box[1] < 1.8 * last.size_pt
         same = abs(line.size_pt - first.size_pt) < 0.3 and line.font == first.font
-        same = same and (line.font != RECOGNISED or line.block == last.block)  # read words have one font: only gaps tell
+        same = same and (
+            line.font not in (RECOGNISED, HIDDEN) or line.block == last.block
+        )  # read words have one font: only gaps tell
         starts = _PART_LINE.match(line.text) or _CAPTION.match(line.text) or _TABLE.match(line.text)
         if aligned and near and same and not starts and len(members) < 2 and not last.text.endswith((".", ";")):
             members.append(line)

@@ -68,23 +68,20 @@ def _drawing(path: dict[str, Any], clip: Box | None = None) -> Drawing | None:
         box = clipped(box, grown(clip, 0.5))
         if box[2] < box[0] or box[3] < box[1]:
             return None
-    points = _points(items)
+    ends = _corners(items[0])[0], _corners(items[-1])[-1]
     curves = sum(item[0] == "c" for item in items)
     slanted = curves > 0 or any(_is_slanted(item) for item in items)
-    shape = _shape(items, box, curves, points)
-    return Drawing(box, shape, slanted, "f" in str(path.get("type")), _color(path), (points[0], points[-1]))
+    shape = _shape(items, box, curves, ends)
+    return Drawing(box, shape, slanted, "f" in str(path.get("type")), _color(path), ends)
 
 
-def _points(items: Sequence[Any]) -> list[tuple[float, float]]:
-    points: list[tuple[float, float]] = []
-    for item in items:
-        if item[0] in ("l", "c"):
-            points.extend((float(point[0]), float(point[1])) for point in (item[1], item[-1]))
-        elif item[0] == "re":
-            points.extend([(float(item[1][0]), float(item[1][1])), (float(item[1][2]), float(item[1][3]))])
-        else:
-            points.extend((float(point[0]), float(point[1])) for point in item[1])
-    return points
+def _corners(item: Any) -> list[tuple[float, float]]:
+    """Corners of one piece of a path in the order they are drawn."""
+    if item[0] in ("l", "c"):
+        return [(float(item[1][0]), float(item[1][1])), (float(item[-1][0]), float(item[-1][1]))]
+    if item[0] == "re":
+        return [(float(item[1][0]), float(item[1][1])), (float(item[1][2]), float(item[1][3]))]
+    return [(float(point[0]), float(point[1])) for point in item[1]]
 
 
 def _is_slanted(item: Any) -> bool:
@@ -100,9 +97,9 @@ def _color(path: dict[str, Any]) -> str:
     return "#" + "".join(f"{round(255 * float(part)):02x}" for part in color)
 
 
-def _shape(items: Sequence[Any], box: Box, curves: int, points: list[tuple[float, float]]) -> Shape:
+def _shape(items: Sequence[Any], box: Box, curves: int, ends: tuple[tuple[float, float], tuple[float, float]]) -> Shape:
     width, height = box[2] - box[0], box[3] - box[1]
-    closed = abs(points[0][0] - points[-1][0]) < 0.6 and abs(points[0][1] - points[-1][1]) < 0.6
+    closed = abs(ends[0][0] - ends[1][0]) < 0.6 and abs(ends[0][1] - ends[1][1]) < 0.6
     if len(items) == 1 and items[0][0] in ("re", "qu"):
         return "line" if min(width, height) < 1.0 else "rectangle"
     if curves >= 4 and curves == len(items) and closed and min(width, height) > 0:

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ovd_platform.documents.carried_captions import Worded, with_carried_captions
 from ovd_platform.documents.document_text import DocumentText
 from ovd_platform.documents.figure_pairs import add_pairs
 from ovd_platform.documents.headings import set_headings
+from ovd_platform.documents.hidden_text import hidden_lines
 from ovd_platform.documents.image_statistics import brightness, unit_image
 from ovd_platform.documents.kind import remote_sensing_share
 from ovd_platform.documents.language import guess_language
@@ -22,10 +24,12 @@ from ovd_platform.documents.opening import document_slug, opened, pdf_errors
 from ovd_platform.documents.outcome import DocumentOutcome
 from ovd_platform.documents.page_boxes import box_area
 from ovd_platform.documents.page_layout import Figure, PageLayout, page_figures, read_layout, repeated_images, with_lines
+from ovd_platform.documents.page_text import RECOGNISED, page_lines
 from ovd_platform.documents.rasters import decode_placement
 from ovd_platform.documents.reading import Reading
-from ovd_platform.documents.recognition import Recogniser, has_ink_beside, recognised_page
-from ovd_platform.documents.scans import is_poor_text, is_printed, pictures_of_scan
+from ovd_platform.documents.recognition import Recogniser, has_ink_beside, recognised_page, straightened
+from ovd_platform.documents.scans import ink_of, is_poor_text, is_printed, pictures_of_scan
+from ovd_platform.documents.skew import page_skew
 from ovd_platform.documents.words import FigureWords, joined_fragments, page_words, spoken_boxes
 from ovd_platform.errors import InputError, UnreadableDocumentError
 from ovd_platform.stores.home import file_hash
@@ -90,6 +94,8 @@ def _read(document: Any, reading: Reading) -> None:
     found: list[tuple[PageLayout, list[Figure]]] = []
     votes = np.zeros(2)
     for layout in layouts:
+        if layout.plain:
+            continue
         figures, dropped = page_figures(layout, repeated)
         reading.dropped.update(dropped)
         found.append((layout, figures))
@@ -97,14 +103,15 @@ def _read(document: Any, reading: Reading) -> None:
     habit = float((votes[0] - votes[1]) / (votes.sum() + 2))
     columns = text_columns(text.paragraphs)
     about, language = remote_sensing_share(everything[:_ABOUT_LETTERS]), guess_language(everything[:20_000])
-    worded: list[tuple[PageLayout, list[Figure], list[FigureWords]]] = []
+    worded: list[Worded] = []
     for layout, figures in found:
         words = page_words(layout, figures, text, habit, columns)
         whole = joined_fragments(figures, words)
         if len(whole) != len(figures):
             figures, words = whole, page_words(layout, whole, text, habit, columns)
         worded.append((layout, figures, words))
-    for layout, figures, words in _with_headings(worded):
+    worded = with_carried_captions(worded, text)
+    for layout, figures, words in _with_headings(document, layouts, worded):
         if reading.late:
             reading.failed.append(f"page {layout.page + 1} and later: time ran out")
             return
@@ -112,15 +119,17 @@ def _read(document: Any, reading: Reading) -> None:
             add_pairs(document, figure, of_figure, reading, about, language)
 
 
-def _with_headings(
-    worded: Sequence[tuple[PageLayout, list[Figure], list[FigureWords]]],
-) -> Iterator[tuple[PageLayout, list[Figure], list[FigureWords]]]:
+def _with_headings(document: Any, layouts: Sequence[PageLayout], worded: Sequence[Worded]) -> Iterator[Worded]:
     """Images without a caption take the heading that introduces them."""
-    bare = [
-        (layout, [(figure, _is_bare(figure, of_figure)) for figure, of_figure in zip(figures, words, strict=True)])
+    bare = {
+        layout.page: [(figure, _is_bare(figure, of_figure)) for figure, of_figure in zip(figures, words, strict=True)]
         for layout, figures, words in worded
-    ]
-    headings = set_headings(bare)
+    }
+    if not any(is_bare for figures in bare.values() for _, is_bare in figures):
+        yield from worded
+        return
+    whole = [with_lines(layout, page_lines(document[layout.page])) if layout.plain else layout for layout in layouts]
+    headings = set_headings([(layout, bare.get(layout.page, [])) for layout in whole])
     for layout, figures, words in worded:
         result = []
         for figure, of_figure in zip(figures, words, strict=True):
@@ -167,11 +176,18 @@ def _look_into_scan(document: Any, page: Any, layout: PageLayout, reading: Readi
     page_hw = brightness(unit_image(decode_placement(document, page, whole)))
     if not is_printed(page_hw, layout.lines, whole.box):
         return layout
-    if reading.recogniser is not None and is_poor_text(layout.lines):
-        layout = with_lines(layout, recognised_page(page, reading.recogniser))
-        reading.notes.append(f"page {layout.page + 1}: its hidden words run together, so they were read from the pixels")
-    layout.scanned = whole
-    layout.pictures = pictures_of_scan(page_hw, layout.lines, whole.box)
+    skew = page_skew(ink_of(page_hw), layout.bounds)
+    lines = layout.lines
+    if lines[0].font == RECOGNISED:
+        lines = straightened(lines, skew)
+    else:
+        lines = hidden_lines(page, skew)
+        if reading.recogniser is not None and is_poor_text(lines):
+            lines = straightened(recognised_page(page, reading.recogniser), skew)
+            reading.notes.append(f"page {layout.page + 1}: its hidden words run together, so they were read from the pixels")
+    layout = with_lines(layout, lines)
+    layout.scanned, layout.skew = whole, skew
+    layout.pictures = pictures_of_scan(page_hw, layout.lines, whole.box, skew.turn_deg)
     return layout
 
 

@@ -57,13 +57,13 @@ def add_pairs(document: Any, figure: Figure, words: FigureWords, reading: Readin
         array = figure_pixels(document, page, figure)
     except unreadable as error:
         reading.failed.append(
-            f"page {figure.page + 1}, image at {_whole(figure.box)}: {(str(error).splitlines() or ['unknown'])[0]}"
+            f"page {figure.page + 1}, image at {_whole(figure.place)}: {(str(error).splitlines() or ['unknown'])[0]}"
         )
         return
     if min(array.shape[:2]) < _MIN_SIDE_PX:
         reading.dropped["small image"] += 1
         return
-    pair_id = content_hash(reading.version, figure.page, _whole(figure.box), figure.part)
+    pair_id = content_hash(reading.version, figure.page, _whole(figure.place), figure.part)
     texts, records = _callouts(figure, words, array, reading, pair_id)
     judgement = judge(
         measure(array),
@@ -75,7 +75,7 @@ def add_pairs(document: Any, figure: Figure, words: FigureWords, reading: Readin
     pair = _pair(figure, replace(words, callouts=texts), judgement, reading, pair_id, array, language)
     write_image(reading.images_dir / pair.image_path, array)
     reading.pairs.append(pair)
-    reading.overlays.extend(_overlay(mark, figure.box, pair_id) for mark in figure.marks)
+    reading.overlays.extend(_overlay(mark, figure.place, pair_id) for mark in figure.marks)
     reading.callouts.extend(records)
     if figure.placement is not None and judgement.kind in _CROP_KINDS:
         for record in records:
@@ -90,14 +90,16 @@ def _callouts(
     read: list[tuple[str, Box]] = []
     if reading.recogniser is not None and reading.in_figures and _may_hold_words(figure):
         known = {text for text, _ in printed}
-        read = [item for item in recognised_words(rgb8(array), reading.recogniser, figure.box) if item[0] not in known]
+        read = [item for item in recognised_words(rgb8(array), reading.recogniser, figure.place) if item[0] not in known]
     marks = list(figure.marks)
     if figure.placement is not None and (read or (figure.cut and printed)):
-        marks += pixel_marks(array, figure.box, [box for _, box in (*printed, *read)])
-    records = callout_records(linked(printed, marks, figure.box), figure.box, pair_id, "recognised" if figure.cut else "vector")
+        marks += pixel_marks(array, figure.place, [box for _, box in (*printed, *read)])
+    records = callout_records(
+        linked(printed, marks, figure.place), figure.place, pair_id, "recognised" if figure.cut else "vector"
+    )
     linked_texts = {record.text for record in records}
     rest = [item for item in read if item[0] not in linked_texts]
-    records += callout_records(linked(rest, marks, figure.box), figure.box, pair_id, "recognised")
+    records += callout_records(linked(rest, marks, figure.place), figure.place, pair_id, "recognised")
     return (*words.callouts, *(text for text, _ in read)), records
 
 
@@ -116,9 +118,9 @@ def figure_pixels(document: Any, page: Any, figure: Figure) -> NDArray[Any]:
         UnreadableDocumentError: If the image cannot be decoded.
     """
     if figure.placement is None:
-        return render_box(page, figure.box)
+        return render_box(page, figure.place)
     array = decode_placement(document, page, figure.placement)
-    return cut(array, figure.box, figure.placement.box) if figure.cut else array
+    return cut(array, figure.place, figure.placement.box) if figure.cut else array
 
 
 def _pair(
@@ -135,7 +137,7 @@ def _pair(
         document_id=reading.document_id,
         document_version=reading.version,
         page=figure.page,
-        box_page_xyxy=tuple(round(value, 2) for value in figure.box),  # type: ignore[arg-type]
+        box_page_xyxy=tuple(round(value, 2) for value in figure.place),  # type: ignore[arg-type]
         image_path=(Path(reading.document_id) / f"{pair_id}.png").as_posix(),
         caption=words.caption,
         label=words.label,

@@ -1,5 +1,6 @@
 """Numbers that tell images of different kinds apart. Belongs here: measuring pixels; deciding on a kind is kind's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -54,13 +55,17 @@ def unit_image(array: NDArray[Any]) -> NDArray[np.float32]:
     """
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
         raise ShapeError(f"Cannot measure an image: expected (H, W) or (H, W, 3), got {array.shape}. Convert it first.")
+    image = _unit(array)
+    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+
+
+def _unit(array: NDArray[Any]) -> NDArray[np.float32]:
     image = array.astype(np.float32)
     if array.dtype == np.uint16:
         low, high = np.percentile(image, (1, 99))
-        image = np.clip((image - low) / max(high - low, 1.0), 0, 1)
-    else:
-        image /= 255
-    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+        return np.asarray(np.clip((image - low) / max(high - low, 1.0), 0, 1), dtype=np.float32)
+    image /= 255
+    return image
 
 
 def brightness(image_hwc: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -101,38 +106,46 @@ def measure(array: NDArray[Any], max_side_px: int = 768) -> ImageStatistics:
         max_side_px: Only the middle of larger images is measured, at native pixels.
     """
     top, left = (max(0, (size - max_side_px) // 2) for size in array.shape[:2])
-    image = unit_image(array[top : top + max_side_px, left : left + max_side_px])
-    grey_hw = brightness(image)
+    planes = _planes(array[top : top + max_side_px, left : left + max_side_px])
+    grey_hw = planes[0] if len(planes) == 1 else brightness(np.stack(planes, axis=-1))
     contrast = float(grey_hw.std())
     right, down = np.abs(np.diff(grey_hw, axis=1))[:-1], np.abs(np.diff(grey_hw, axis=0))[:, :-1]
-    still = np.maximum(right, down) <= 1.5 / 255
-    codes = (image * 31).astype(np.int32) @ np.array([1024, 32, 1], dtype=np.int32)
-    counts = np.bincount(codes.ravel())
-    commonest = np.sort(counts[counts > 0])[-8:]
+    larger, smaller = np.maximum(right, down), np.minimum(right, down)
+    darkest = np.minimum(np.minimum(planes[0], planes[1]), planes[2]) if len(planes) == 3 else grey_hw
+    spread = np.maximum(np.maximum(planes[0], planes[1]), planes[2]) - darkest if len(planes) == 3 else np.zeros(1)
+    strong = right * right + down * down > (4 / 255) ** 2
     third = max(1, grey_hw.shape[0] // 3)
-    red, green, blue = (
-        image[..., 0],
-        image[..., 1],
-        image[..., 2],
-    )  # by planes: reducing a short last axis takes ten times as long
-    darkest = np.minimum(np.minimum(red, green), blue)
-    spread = np.maximum(np.maximum(red, green), blue) - darkest
-    strong = np.hypot(right, down) > 4 / 255
-    ratio = np.minimum(right, down)[strong] / np.maximum(right, down)[strong] if strong.any() else np.ones(1)
     local = _local_contrast(grey_hw)
     return ImageStatistics(
-        flat=float(still.mean()),
-        exact=float((np.maximum(right, down) <= 0.1 / 255).mean()),
-        palette=float(commonest.sum() / codes.size),
+        flat=float((larger <= 1.5 / 255).mean()),
+        exact=float((larger <= 0.1 / 255).mean()),
+        palette=_palette_share(planes),
         white=float((darkest > 245 / 255).mean()),
         saturation=float(spread.mean()),
         contrast=contrast,
         tilt=float((grey_hw[:third].mean() - grey_hw[-third:].mean()) / max(contrast, 1e-3)),
         uneven=float(local.std() / max(local.mean(), 1e-4)),
-        vertical=float((ratio < 0.41).mean()),
+        vertical=float((strong & (smaller < 0.41 * larger)).sum() / max(int(strong.sum()), 1)),
         noise=float((right.mean() + down.mean()) / 2 / max(contrast, 1e-3)),
         grey=bool(spread.max() <= 3 / 255),
     )
+
+
+def _planes(array: NDArray[Any]) -> list[NDArray[np.float32]]:
+    """Channels in [0, 1], each contiguous; one for a grey image. Reducing a short last axis takes ten times as long."""
+    if array.ndim == 2:
+        return [_unit(array)]
+    image = unit_image(array)
+    return [np.ascontiguousarray(image[..., channel]) for channel in range(3)]
+
+
+def _palette_share(planes: Sequence[NDArray[np.float32]]) -> float:
+    codes = (planes[0] * 31).astype(np.int32)
+    for plane in planes[1:]:
+        codes <<= 5
+        codes += (plane * 31).astype(np.int32)
+    counts = np.bincount(codes.ravel())
+    return float(np.sort(counts[counts > 0])[-8:].sum() / codes.size)
 
 
 def _local_contrast(grey_hw: NDArray[np.float32], cells: int = 8) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Which language a text is in, guessed from stop words and script. Belongs here: the guess only; never a translation."""
 
 import re
+from collections import Counter
 
 _STOP_TEXT = {
     "en": "the of and to in is that for with on are as was by this from at an be which it over near or were a",
@@ -13,8 +14,14 @@ _STOP_TEXT = {
 }
 _STOP_WORDS = {code: frozenset(text.split()) for code, text in _STOP_TEXT.items()}
 _MINIMUM_SHARE = 0.1  # running text has two to four times as many stop words
-_SCRIPTS = (("ru", "\u0400", "\u04ff"), ("el", "\u0370", "\u03ff"), ("ar", "\u0600", "\u06ff"), ("he", "\u0590", "\u05ff"))
-_CJK = (("ja", "\u3040", "\u30ff"), ("ko", "\uac00", "\ud7af"), ("zh", "\u4e00", "\u9fff"))
+_WORD = re.compile(r"[^\W\d_]+")
+_SCRIPTS = tuple(
+    (code, re.compile(f"[{low}-{high}]"))
+    for code, low, high in (
+        ("ru", "\u0400", "\u04ff"), ("el", "\u0370", "\u03ff"), ("ar", "\u0600", "\u06ff"), ("he", "\u0590", "\u05ff"),
+        ("ja", "\u3040", "\u30ff"), ("ko", "\uac00", "\ud7af"), ("zh", "\u4e00", "\u9fff"),
+    )
+)  # fmt: skip
 
 
 def guess_language(text: str, minimum_hits: int = 2) -> str:
@@ -27,15 +34,14 @@ def guess_language(text: str, minimum_hits: int = 2) -> str:
     Returns:
         Two letters, or "und" when fewer stop words were seen or two languages are level.
     """
-    letters = [char for char in text if char.isalpha()]
-    if not letters:
-        return "und"
-    for code, low, high in () if text.isascii() else (*_SCRIPTS, *_CJK):
-        if sum(low <= char <= high for char in letters) > 0.2 * len(letters):
-            return code
-    words = re.findall(r"[^\W\d_]+", text.lower())
-    hits = {code: sum(word in stop_words for word in words) for code, stop_words in _STOP_WORDS.items()}
+    if not text.isascii():
+        letters = sum(map(str.isalpha, text))
+        for code, foreign in _SCRIPTS:
+            if len(foreign.findall(text)) > 0.2 * letters:
+                return code
+    counts = Counter(_WORD.findall(text.lower()))
+    hits = {code: sum(counts[word] for word in stop_words & counts.keys()) for code, stop_words in _STOP_WORDS.items()}
     ranked = sorted(hits.items(), key=lambda item: (-item[1], item[0]))
     (best, count), (_, second) = ranked[0], ranked[1]
-    enough = count >= max(minimum_hits, _MINIMUM_SHARE * len(words))
+    enough = count >= max(minimum_hits, _MINIMUM_SHARE * counts.total())
     return best if enough and count > second else "und"

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ovd_platform.documents.captions import Caption, find_captions, part_captions
+from ovd_platform.documents.captions import Caption, find_captions, may_hold_caption, part_captions
 from ovd_platform.documents.drawings import Drawing, page_drawings
 from ovd_platform.documents.matching import reading_order
 from ovd_platform.documents.page_boxes import Box, box_area, centre, clipped, covered_fraction, grown, intersection_area
-from ovd_platform.documents.page_text import Paragraph, TextLine, page_lines, paragraphs
+from ovd_platform.documents.page_text import Paragraph, TextLine, open_text, page_lines, paragraphs, plain_paragraphs
 from ovd_platform.documents.placement import Placement
 from ovd_platform.documents.rasters import find_placements
 from ovd_platform.documents.regions import vector_regions
+from ovd_platform.documents.scans import ScannedPicture
+from ovd_platform.documents.skew import Skew
 
 _MIN_SIDE_PX = 24
 _MIN_SIDE_PT = 30.0
@@ -34,7 +36,9 @@ class PageLayout:
         drawings: Painted paths and annotations.
         paragraphs: Text blocks without captions.
         scanned: The image that is the whole page with its print, or None.
-        pictures: Boxes of the pictures in that image, and whether each surely is one.
+        pictures: The pictures in that image, on the straight page.
+        skew: How that page lies; None where it is no scan.
+        plain: True for a page of nothing but running text, whose lines were not read; `with_lines` reads them.
     """
 
     page: int
@@ -45,7 +49,9 @@ class PageLayout:
     drawings: list[Drawing]
     paragraphs: list[Paragraph]
     scanned: Placement | None = None
-    pictures: list[tuple[Box, bool]] = field(default_factory=list)
+    pictures: list[ScannedPicture] = field(default_factory=list)
+    skew: Skew | None = None
+    plain: bool = False
 
 
 @dataclass(slots=True)
@@ -61,7 +67,9 @@ class Figure:
         marks: Drawings over the image.
         part: Number of the figure among those of its page with the same box (0 but for odd files).
         scan: True if the image is the whole page.
-        cut: True if the figure is a part of its placement: a picture in a scanned page.
+        cut: True if the figure is a part of its placement: a picture in a scanned page; `box` is then on the straight page.
+        solid: True for a cut picture, False for a cut drawing.
+        skew: How a scanned page lies.
     """
 
     page: int
@@ -73,6 +81,13 @@ class Figure:
     part: int = 0
     scan: bool = False
     cut: bool = False
+    solid: bool = False
+    skew: Skew | None = None
+
+    @property
+    def place(self) -> Box:
+        """The box around the figure where it is seen, also on a skewed scan."""
+        return self.box if self.skew is None else self.skew.seen(self.box)
 
 
 def read_layout(page: Any) -> PageLayout:
@@ -83,10 +98,15 @@ def read_layout(page: Any) -> PageLayout:
     """
     if page.rotation:
         page.remove_rotation()
-    rect = page.rect
+    rect, number = page.rect, int(page.number)
     bounds = (float(rect.x0), float(rect.y0), float(rect.x1), float(rect.y1))
-    bare = PageLayout(int(page.number), bounds, [], [], find_placements(page), page_drawings(page), [])
-    return with_lines(bare, page_lines(page))
+    textpage = open_text(page)
+    layout = PageLayout(number, bounds, [], [], find_placements(page, textpage), page_drawings(page), [])
+    if not layout.placements and not layout.drawings:
+        blocks = textpage.extractBLOCKS()
+        if not any(may_hold_caption(block[4]) for block in blocks):
+            return replace(layout, paragraphs=plain_paragraphs(blocks, number), plain=True)
+    return with_lines(layout, page_lines(page, None if layout.placements else textpage))
 
 
 def with_lines(layout: PageLayout, lines: list[TextLine]) -> PageLayout:
@@ -99,7 +119,7 @@ def with_lines(layout: PageLayout, lines: list[TextLine]) -> PageLayout:
     captions = find_captions(lines)
     captioned = {line for caption in captions for line in caption.lines}
     text = paragraphs([line for line in lines if line not in captioned], layout.page)
-    return replace(layout, lines=lines, captions=captions, paragraphs=text)
+    return replace(layout, lines=lines, captions=captions, paragraphs=text, plain=False)
 
 
 def repeated_images(layouts: Sequence[PageLayout]) -> set[str]:
@@ -165,7 +185,10 @@ def _standalone(layout: PageLayout, repeated: set[str]) -> tuple[list[Figure], l
     dropped: Counter[str] = Counter()
     if layout.scanned is not None:
         dropped["scanned page"] += 1
-        figures = [Figure(layout.page, box, layout.scanned, certain, cut=True) for box, certain in layout.pictures]
+        figures = [
+            Figure(layout.page, item.box, layout.scanned, item.certain, cut=True, solid=item.solid, skew=layout.skew)
+            for item in layout.pictures
+        ]
     for placement in layout.placements:
         box = clipped(placement.box, layout.bounds)
         if placement is layout.scanned:
@@ -245,7 +268,7 @@ def _collect_callouts(figures: Sequence[Figure], lines: Sequence[TextLine]) -> N
     """A line belongs to the smallest figure its middle lies in, or that an arrow leads to from it."""
     for line in lines:
         middle = centre(line.place)
-        inside = [figure for figure in figures if _inside(middle, figure.box) or _at_arrow_tail(line, figure)]
+        inside = [figure for figure in figures if _inside(middle, figure.place) or _at_arrow_tail(line, figure)]
         if inside:
             min(inside, key=lambda figure: box_area(figure.box)).callouts.append(line)
 

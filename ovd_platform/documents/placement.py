@@ -13,7 +13,7 @@ class Placement:
         box: Where on the page, points.
         xref: Object number of the image; 0 for an image inlined into the page.
         smask: Object number of its transparency, or 0.
-        digest: Hash of the decoded image as hex; equal images have equal digests.
+        digest: Hash of the stored stream (of the pixels for an inlined image) as hex; copies of an image have equal digests.
         width_px: Native columns.
         height_px: Native rows.
         bits: Bits per component.

@@ -4,7 +4,9 @@ PyMuPDF's own decoder always answers in 8 bits. Sixteen-bit samples and JPEG 200
 """
 
 import logging
-import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from hashlib import md5
 from typing import Any
 
 import numpy as np
@@ -19,30 +21,32 @@ from ovd_platform.errors import UnreadableDocumentError
 _log = logging.getLogger(__name__)
 _MAX_PIXELS = 100_000_000
 _STRIP_ASPECT = 3.0
-_INLINE = re.compile(rb"(?<![^\s])BI\s")
 
 
-def find_placements(page: Any) -> list[Placement]:
+def find_placements(page: Any, textpage: Any | None = None) -> list[Placement]:
     """All images drawn on a page, strips of one image joined, in reading order.
 
     Args:
         page: An open PyMuPDF page without rotation.
+        textpage: Its text page made with images, where the caller has one.
 
     Returns:
         New list, sorted by top, then left.
     """
-    embedded = page.get_images(full=True)
-    if not embedded and not _may_inline(page):
+    import pymupdf
+
+    infos = (textpage or page.get_textpage(flags=pymupdf.TEXT_PRESERVE_IMAGES)).extractIMGINFO()
+    if not infos:
         return []
+    document = page.parent
+    embedded = page.get_images(full=True)
     smasks = {int(entry[0]): int(entry[1]) for entry in embedded}
     found = []
-    for info in page.get_image_info(hashes=True, xrefs=True):
+    for info, xref, digest in _identified(page, infos, embedded):
         box = tuple(map(float, info["bbox"]))
         if box[2] - box[0] <= 0 or box[3] - box[1] <= 0:
             continue
         a, b, c, d = (float(value) for value in info["transform"][:4])
-        xref = int(info["xref"])
-        digest = info["digest"].hex() if info.get("digest") else f"xref{xref}"
         stencil = int(info["colorspace"]) == 0 and int(info["bpc"]) <= 1
         found.append(
             Placement(
@@ -59,44 +63,73 @@ def find_placements(page: Any) -> list[Placement]:
         )
     found.sort(key=lambda item: (round(item.box[1], 1), item.box[0], item.xref))
     joined = _join_strips(found)
-    return join_tiles(joined, lambda item: _decode_row(page.parent, page, item)) if len(joined) > 1 else joined
+    return join_tiles(joined, lambda item: _decode_row(document, page, item)) if len(joined) > 1 else joined
 
 
-def _may_inline(page: Any) -> bool:
-    """Whether a page without image objects may still show images: inlined into its content, or into a form it uses."""
-    return _INLINE.search(page.read_contents()) is not None or bool(page.get_xobjects())
+def _identified(
+    page: Any, infos: Sequence[dict[str, Any]], embedded: Sequence[Any]
+) -> Iterator[tuple[dict[str, Any], int, str]]:
+    """Each drawn image with its object number (0 for an inlined one) and its digest.
+
+    Sizes in pixels tell most images of a page apart; only where they do not are pixels decoded and compared, as PyMuPDF does.
+    """
+    document = page.parent
+    by_size: dict[tuple[int, int], dict[bytes, int]] = {}
+    for xref, size in {int(entry[0]): (int(entry[2]), int(entry[3])) for entry in embedded}.items():
+        by_size.setdefault(size, {}).setdefault(document.xref_stream_raw(xref) or b"", xref)
+    found: list[tuple[dict[str, Any], int, str]] = []
+    for info in infos:
+        alike = list(by_size.get((int(info["width"]), int(info["height"])), {}).items())
+        if len(alike) != 1:
+            break
+        found.append((info, alike[0][1], _digest(alike[0][0])))
+    else:
+        yield from found
+        return
+    digests = {xref: _digest(stream) for streams in by_size.values() for stream, xref in streams.items()}
+    for info in page.get_image_info(hashes=True, xrefs=True):
+        xref = int(info["xref"])
+        if xref and xref not in digests:
+            digests[xref] = _digest(document.xref_stream_raw(xref) or b"")
+        yield info, xref, digests[xref] if xref else info["digest"].hex()
+
+
+def _digest(data: bytes) -> str:
+    return md5(data, usedforsecurity=False).hexdigest()
 
 
 def _join_strips(placements: list[Placement]) -> list[Placement]:
     """Images that a writer cut into horizontal strips become one placement again."""
     joined: list[Placement] = []
+    by_left: dict[int, list[int]] = {}  # where strips that may go on stand, by their left edge
     for item in placements:
-        above = next((other for other in joined if _continues(other, item)), None)
-        if above is None:
+        left = round(item.box[0])
+        places = [place for edge in (left - 1, left, left + 1) for place in by_left.get(edge, ())] if _flat(item) else []
+        place = next((place for place in sorted(places) if _continues(joined[place], item)), None)
+        if place is None:
+            if _flat(item):
+                by_left.setdefault(left, []).append(len(joined))
             joined.append(item)
             continue
-        merged = Placement(
-            union_box([above.box, item.box]),
-            above.xref,
-            above.smask,
-            f"{above.digest}+{item.digest}",
-            above.width_px,
-            above.height_px,
-            above.bits,
-            above.transform,
-            above.stencil,
-            (*above.strips, item),
+        above = joined[place]
+        joined[place] = replace(
+            above,
+            box=union_box([above.box, item.box]),
+            digest=f"{above.digest}+{item.digest}",
+            strips=(*above.strips, item),
         )
-        joined[joined.index(above)] = merged
     return joined
 
 
+def _flat(item: Placement) -> bool:
+    return item.width_px >= _STRIP_ASPECT * item.height_px
+
+
 def _continues(above: Placement, item: Placement) -> bool:
-    flat = item.width_px >= _STRIP_ASPECT * item.height_px and above.width_px >= _STRIP_ASPECT * above.height_px
     same_columns = (
         abs(above.box[0] - item.box[0]) < 1 and abs(above.box[2] - item.box[2]) < 1 and above.width_px == item.width_px
     )
-    return flat and same_columns and item.box[1] > above.box[1] and -3.5 <= gap_y(above.box, item.box) <= 1.5
+    return same_columns and item.box[1] > above.box[1] and -3.5 <= gap_y(above.box, item.box) <= 1.5
 
 
 def decode_placement(document: Any, page: Any, placement: Placement) -> NDArray[Any]:

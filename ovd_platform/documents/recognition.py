@@ -4,15 +4,16 @@ A recogniser is any callable from an image to lines.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ovd_platform.documents.page_boxes import Box, x_overlap
+from ovd_platform.documents.page_boxes import Box, centre, x_overlap
 from ovd_platform.documents.page_text import RECOGNISED, TextLine
 from ovd_platform.documents.rasters import render_box
+from ovd_platform.documents.skew import Skew
 
 _PAGE_SCALE = 160 / 72
 _LOOK_SCALE = 0.5
@@ -21,7 +22,7 @@ _MIN_INK_SHARE = 2e-4
 _MIN_CERTAINTY = 0.5
 _SAME_SIZE = 0.35
 _FIRST_BLOCK = 10_000
-_BLOCK_GAP = 0.45  # of the usual height: print lines of one paragraph stand closer
+_BLOCK_PITCH = 1.22  # of the usual distance of two lines: those of one paragraph stand closer
 _LONG_LINE, _MAX_SKEW_DEG = 20, 8.0
 
 
@@ -84,7 +85,7 @@ def recognised_page(page: Any, recogniser: Recogniser, minimum_certainty: float 
     turns = [line.turn_deg for line in read if len(line.text) >= _LONG_LINE and abs(line.turn_deg) < _MAX_SKEW_DEG]
     slope = float(np.tan(np.radians(np.median(turns)))) if turns else 0.0
     straight = [_straightened(line, box, scale, slope) for line in read]
-    return _as_printed(sorted(straight, key=lambda item: (item[1][1], item[1][0])))
+    return as_printed(sorted(straight, key=lambda item: (item[1][1], item[1][0])))
 
 
 def _straightened(line: RecognisedLine, page: Box, scale: float, slope: float) -> tuple[str, Box, Box]:
@@ -96,21 +97,52 @@ def _straightened(line: RecognisedLine, page: Box, scale: float, slope: float) -
     return " ".join(line.text.split()), (seen[0], middle - half, seen[2], middle + half), seen
 
 
-def _as_printed(found: Sequence[tuple[str, Box, Box]]) -> list[TextLine]:
-    """Lines with the font sizes and blocks of print: read heights scatter, and every line comes alone."""
+def as_printed(found: Sequence[tuple[str, Box, Box]], font: str = RECOGNISED) -> list[TextLine]:
+    """Lines with the font sizes and blocks of print: read heights scatter, and every line comes alone.
+
+    Args:
+        found: Text, box on the straight page and box as seen, from the top.
+        font: Name for the lines' font.
+    """
     if not found:
         return []
     usual = float(np.median([box[3] - box[1] for _, box, _ in found]))
     lines: list[TextLine] = []
+    above: list[TextLine | None] = []
     for text, box, seen in found:
         height = box[3] - box[1]
         size = usual if abs(height - usual) < _SAME_SIZE * usual else height
-        above = [line for line in lines if x_overlap(line.box, box) > 0.5 and abs(line.size_pt - size) < 0.1]
-        last = max(above, key=lambda line: line.box[1], default=None)
-        joins = last is not None and box[1] - last.box[3] < _BLOCK_GAP * usual
-        block = last.block if joins and last is not None else _FIRST_BLOCK + len(lines)
-        lines.append(TextLine(text, box, size, False, False, RECOGNISED, block, seen))
-    return lines
+        over = [line for line in lines if x_overlap(line.box, box) > 0.5 and abs(line.size_pt - size) < 0.1]
+        above.append(max(over, key=lambda line: line.box[1], default=None))
+        lines.append(TextLine(text, box, size, False, False, font, _FIRST_BLOCK + len(lines), seen))
+    pitches = [_pitch(line, last) for line, last in zip(lines, above, strict=True) if last is not None]
+    near = [pitch for pitch in pitches if 0.5 * usual < pitch < 2 * usual]
+    pitch = float(np.median(near)) if near else usual
+    numbered: dict[TextLine, TextLine] = {}
+    for line, last in zip(lines, above, strict=True):
+        before = numbered.get(last) if last is not None else None
+        joins = last is not None and before is not None and _pitch(line, last) < _BLOCK_PITCH * pitch
+        numbered[line] = replace(line, block=before.block) if joins and before is not None else line
+    return [numbered[line] for line in lines]
+
+
+def _pitch(line: TextLine, above: TextLine) -> float:
+    return centre(line.box)[1] - centre(above.box)[1]
+
+
+def straightened(lines: Sequence[TextLine], skew: Skew) -> list[TextLine]:
+    """Recognised lines where they would stand on the straight page.
+
+    Args:
+        lines: Of `recognised_page`.
+        skew: How the page lies.
+    """
+    result = []
+    for line in lines:
+        x, y = skew.straight(centre(line.place))
+        width, height = (line.place[2] - line.place[0]) / 2, (line.box[3] - line.box[1]) / 2
+        result.append(replace(line, box=(x - width, y - height, x + width, y + height)))
+    return result
 
 
 def recognised_words(

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ovd_platform.documents.captions import may_hold_caption
 from ovd_platform.documents.page_boxes import Box, box_area, covered_fraction, grown, intersection_area, union_box
 from ovd_platform.documents.page_text import RECOGNISED, TextLine
+from ovd_platform.documents.skew import turned_back
 
 _GRID_PT = 1.5  # cells the page is looked at in
 _CLOSE_CELLS = 3
@@ -16,6 +19,12 @@ _MIN_WIDTH_PT, _MIN_HEIGHT_PT = 36.0, 28.0
 _INK = 0.12  # darker than the paper by this share is ink
 _SOLID = 0.45
 _LOOSE_PT = 8.0
+_FINE = 2  # times the grid, to find lanes of paper between pictures
+_PAPER_SHARE = 0.3  # of a fine cell; less ink is noise of the scanner, or the edge of a picture
+_LANE_INK = 0.02
+_LANE_CELLS = 3
+_LEAST_PART = 24
+_LABEL_LETTERS, _LABEL_PT, _MANY_LABELS = 24, 5.0, 8
 _PRINTED = 0.02
 _LONG_WORD, _ODD_SHARE = 14, 0.09  # one word in fifty is odd in print, German and formulas included
 _RUN_TOGETHER = re.compile(r"[^\W\d_]{2}[A-ZÄÖÜ][a-zäöü]|[^\W\d_],[^\W\d_]|[^\W\d_]\.[^\W\d_]{2}")
@@ -29,7 +38,7 @@ def is_printed(page_hw: NDArray[np.float32], lines: Sequence[TextLine], bounds: 
         lines: Text of the page.
         bounds: The page in points.
     """
-    ink_hw = _ink(page_hw)
+    ink_hw = ink_of(page_hw)
     shares = []
     for line in lines[:200]:
         rows, columns = _pixels(line.place, bounds, page_hw.shape)
@@ -45,56 +54,122 @@ def is_poor_text(lines: Sequence[TextLine]) -> bool:
     return bool(words) and odd > _ODD_SHARE * len(words)
 
 
-def pictures_of_scan(page_hw: NDArray[np.float32], lines: Sequence[TextLine], bounds: Box) -> list[tuple[Box, bool]]:
-    """Page boxes of the pictures and drawings of a scanned page.
+@dataclass(frozen=True, slots=True)
+class ScannedPicture:
+    """A picture or drawing in a scanned page.
 
-    Ink that is not print is gathered into connected areas. Skewed pictures get the box around them.
+    Attributes:
+        box: On the straight page, points.
+        certain: False for what may as well be a table or a frame around text.
+        solid: True for a picture, whose area is mostly ink; False for a drawing.
+    """
+
+    box: Box
+    certain: bool
+    solid: bool
+
+
+def pictures_of_scan(
+    page_hw: NDArray[np.float32], lines: Sequence[TextLine], bounds: Box, skew_deg: float = 0.0
+) -> list[ScannedPicture]:
+    """Pictures and drawings of a scanned page.
+
+    Ink that is not print is gathered into connected areas on the page turned straight; pictures side by side are parted at the paper
+    between them.
 
     Args:
         page_hw: Brightness of the page image, [0, 1].
-        lines: Words read on the page; short ones inside a picture stay part of it.
+        lines: Words read on the page, boxes on the straight page; short ones inside a picture stay part of it.
         bounds: The page in points.
-
-    Returns:
-        Boxes in points, each with whether it is surely a figure (a frame around text or a table is not).
+        skew_deg: By how much the page is turned clockwise.
     """
     import cv2
 
-    ink_hw = _ink(page_hw)
+    ink_hw = ink_of(page_hw)
     rows, columns = int((bounds[3] - bounds[1]) / _GRID_PT), int((bounds[2] - bounds[0]) / _GRID_PT)
-    share_hw = cv2.resize(ink_hw.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
-    solid_hw = share_hw > 0.15
-    plain_hw = solid_hw.copy()
+    fine = cv2.resize(ink_hw.astype(np.float32), (_FINE * columns, _FINE * rows), interpolation=cv2.INTER_AREA)
+    fine_hw = turned_back(fine, skew_deg, 0.0)
+    share_hw = cv2.resize(fine_hw, (columns, rows), interpolation=cv2.INTER_AREA)
+    plain_hw = share_hw > 0.15
     for line in lines:
-        of_line = _pixels(grown(line.place, 1.0), bounds, plain_hw.shape)
+        of_line = _pixels(grown(line.box, 1.0), bounds, plain_hw.shape)
         if share_hw[of_line].size and float(share_hw[of_line].mean()) < _SOLID:  # words on paper, not words on a picture
             plain_hw[of_line] = False
     closed = cv2.morphologyEx(plain_hw.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((_CLOSE_CELLS, _CLOSE_CELLS), np.uint8))
     count, _, statistics, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     found: list[tuple[Box, float]] = []
     for x, y, width, height, area in statistics[1:count].tolist():
-        box = (
-            bounds[0] + x * _GRID_PT,
-            bounds[1] + y * _GRID_PT,
-            bounds[0] + (x + width) * _GRID_PT,
-            bounds[1] + (y + height) * _GRID_PT,
-        )
-        found.append((box, area / max(width * height, 1)))
+        fill = area / max(width * height, 1)
+        parts = [(x, y, x + width, y + height)]
+        if fill >= _SOLID and min(width, height) * _GRID_PT >= _MIN_HEIGHT_PT:
+            scaled = (_FINE * x, _FINE * y, _FINE * (x + width), _FINE * (y + height))
+            parts = [tuple(value / _FINE for value in part) for part in _parted(fine_hw > _PAPER_SHARE, scaled)]  # type: ignore[misc]
+        for x0, y0, x1, y1 in parts:
+            box = (
+                bounds[0] + x0 * _GRID_PT,
+                bounds[1] + y0 * _GRID_PT,
+                bounds[0] + x1 * _GRID_PT,
+                bounds[1] + y1 * _GRID_PT,
+            )
+            found.append((box, fill))
     return _figures(_joined([item for item in found if _is_large(item[0], 6.0)]), lines, bounds)
 
 
-def _figures(found: Sequence[tuple[Box, float]], lines: Sequence[TextLine], bounds: Box) -> list[tuple[Box, bool]]:
+Cells = tuple[int, int, int, int]
+
+
+def _parted(ink_hw: NDArray[np.bool_], cells: Cells) -> list[Cells]:
+    """A solid area cut at straight lanes of paper that cross it whole: pictures of one row or column that ran together."""
+    x0, y0, x1, y1 = cells
+    inside = ink_hw[y0:y1, x0:x1]
+    for axis, first, last in ((0, x0, x1), (1, y0, y1)):
+        empty = inside.mean(axis=axis) < _LANE_INK
+        edges = np.flatnonzero(np.diff(np.r_[False, empty, False].astype(np.int8)))
+        lanes = [
+            (int(start), int(end))
+            for start, end in zip(edges[::2], edges[1::2], strict=True)
+            if end - start >= _LANE_CELLS and start >= _LEAST_PART and last - first - end >= _LEAST_PART
+        ]
+        if lanes:
+            start, end = lanes[0]
+            if axis == 0:
+                halves = ((x0, y0, x0 + start, y1), (x0 + end, y0, x1, y1))
+            else:
+                halves = ((x0, y0, x1, y0 + start), (x0, y0 + end, x1, y1))
+            return [part for half in halves for part in _parted(ink_hw, _trimmed(ink_hw, half))]
+    return [cells]
+
+
+def _trimmed(ink_hw: NDArray[np.bool_], cells: Cells) -> Cells:
+    """Without the paper at its edges."""
+    x0, y0, x1, y1 = cells
+    rows = np.flatnonzero(ink_hw[y0:y1, x0:x1].mean(axis=1) >= _LANE_INK)
+    columns = np.flatnonzero(ink_hw[y0:y1, x0:x1].mean(axis=0) >= _LANE_INK)
+    if not len(rows) or not len(columns):
+        return cells
+    return (x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1)
+
+
+def _figures(found: Sequence[tuple[Box, float]], lines: Sequence[TextLine], bounds: Box) -> list[ScannedPicture]:
     result = []
     for box, fill in found:
+        solid = _is_picture(box, fill)
+        if not solid:  # the words at the axes of a drawing are part of it
+            near = [line.box for line in lines if len(line.text) <= _LABEL_LETTERS and _is_label(line, box)]
+            box = union_box([box, *near])
         if not _is_large(box, 0.0) or box_area(box) > 0.9 * box_area(bounds):
             continue
-        inside = [line for line in lines if covered_fraction(line.place, box) > 0.6]
+        inside = [line for line in lines if covered_fraction(line.box, box) > 0.6]
         running = sum(len(line.text.split()) >= 7 for line in inside)
-        wordy = sum(intersection_area(line.place, box) for line in inside) > 0.3 * box_area(box)
-        if running >= 3 and fill < _SOLID:
+        wordy = sum(intersection_area(line.box, box) for line in inside) > 0.3 * box_area(box)
+        if running >= 3 and not solid:
             continue
-        result.append((box, fill >= 0.3 or not (wordy or len(inside) > 8)))
+        result.append(ScannedPicture(box, fill >= 0.3 or not (wordy or len(inside) > _MANY_LABELS), solid))
     return result
+
+
+def _is_label(line: TextLine, box: Box) -> bool:
+    return intersection_area(line.box, grown(box, _LABEL_PT)) > 0 and not may_hold_caption(line.text)
 
 
 def _is_large(box: Box, slack_pt: float) -> bool:
@@ -115,7 +190,7 @@ def _joined(found: Sequence[tuple[Box, float]]) -> list[tuple[Box, float]]:
             if host is None:
                 kept.append((box, fill))
             else:
-                kept[host] = (union_box([kept[host][0], box]), max(kept[host][1], fill))
+                kept[host] = _together(kept[host], (box, fill))
                 changed = True
         items = kept
     return items
@@ -126,11 +201,25 @@ def _belongs(item: tuple[Box, float], host: tuple[Box, float]) -> bool:
     if intersection_area(item[0], grown(host[0], 1.0)) > 0.3 * box_area(item[0]):
         return True
     return (
-        max(item[1], host[1]) < _SOLID and intersection_area(grown(item[0], _LOOSE_PT / 2), grown(host[0], _LOOSE_PT / 2)) > 0
+        not _is_picture(*item)
+        and not _is_picture(*host)
+        and intersection_area(grown(item[0], _LOOSE_PT / 2), grown(host[0], _LOOSE_PT / 2)) > 0
     )
 
 
-def _ink(page_hw: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _is_picture(box: Box, fill: float) -> bool:
+    """Whether an area is a picture and not a stroke or a bar of a drawing."""
+    return fill >= _SOLID and min(box[2] - box[0], box[3] - box[1]) >= _MIN_WIDTH_PT
+
+
+def _together(first: tuple[Box, float], second: tuple[Box, float]) -> tuple[Box, float]:
+    box = union_box([first[0], second[0]])
+    ink = sum(fill * box_area(area) for area, fill in (first, second))
+    return box, min(1.0, max(ink / max(box_area(box), 1e-6), first[1] if _is_picture(*first) else 0.0))
+
+
+def ink_of(page_hw: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where a page image, brightness in [0, 1], is darker than its paper."""
     paper = float(np.percentile(page_hw[::4, ::4], 95))
     return page_hw < paper - _INK
 

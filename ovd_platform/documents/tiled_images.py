@@ -1,6 +1,6 @@
 """Images that a writer cut into a grid of smaller ones. Belongs here: telling a grid from a gallery; decoding is rasters'."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,8 @@ def join_tiles(placements: list[Placement], decode: Callable[[Placement], NDArra
             cache[id(item)] = decode(item)
         return cache[id(item)]
 
+    if not _any_touch(placements):
+        return placements
     rows: list[Placement] = []
     for item in sorted(placements, key=lambda item: (round(item.box[1]), item.box[0])):
         left = next((other for other in rows if _right_of(item, other) and _goes_on(pixels(other), pixels(item), axis=1)), None)
@@ -60,6 +62,15 @@ def join_tiles(placements: list[Placement], decode: Callable[[Placement], NDArra
             above, box=union_box([above.box, item.box]), digest=f"{above.digest}+{item.digest}", strips=(*above.strips, item)
         )
     return sorted(joined, key=lambda item: (round(item.box[1], 1), item.box[0], item.xref))
+
+
+def _any_touch(placements: Sequence[Placement]) -> bool:
+    """Whether any image begins where another ends, to the right or below; on most pages none does."""
+    rights = {(round(item.box[2]) + step, item.height_px) for item in placements for step in (-1, 0, 1)}
+    bottoms = {(round(item.box[3]) + step, item.width_px) for item in placements for step in (-1, 0, 1)}
+    return any(
+        (round(item.box[0]), item.height_px) in rights or (round(item.box[1]), item.width_px) in bottoms for item in placements
+    )
 
 
 def _plain(item: Placement) -> bool:

@@ -41,6 +41,8 @@ def evidence(words: FigureWords, judgement: Judgement, marks: Sequence[Drawing],
         parts.append(f"heading over {words.run} image" + ("s" if words.run > 1 else ""))
     elif words.caption and not words.label:
         parts.append("words at the panel, no numbered caption")
+    elif words.caption and words.match.caption is None:
+        parts.append(f"caption {words.match.side}")
     elif words.caption:
         parts.append(f"caption {words.match.side}, {max(words.match.gap_pt, 0):.0f} pt away")
     else:

@@ -114,7 +114,7 @@ def _joined(members: Sequence[Figure]) -> list[Figure]:
     low = [image for image in images if _is_fragment(image, images)]  # pieces of one shaded drawing
     if not drawn and len(low) > 1:
         drawn, images = low, [image for image in images if image not in low]
-    pieces = [image for image in images if image.cut and _is_scanned_piece(image, images)]
+    pieces = [image for image in images if image.cut and not image.solid and _is_scanned_piece(image, images)]
     if len(pieces) > 1 and not drawn:
         whole = replace(pieces[0], box=union_box(piece.box for piece in pieces))
         whole.callouts = [line for piece in pieces for line in piece.callouts]

@@ -40,6 +40,7 @@ def _build_pairs(task: Task) -> Built:
     from ovd_platform.documents.buckets import extract_bucket
     from ovd_platform.documents.outcome import DocumentOutcome
     from ovd_platform.documents.pairs import pairs_to_table
+    from ovd_platform.flow.guard import document_worker
 
     images = task.folder / "images"
     before = current_or_none(task.ws, "shared", "pdf_pairs", task.partition)
@@ -57,7 +58,7 @@ def _build_pairs(task: Task) -> Built:
         passwords=config.document_passwords,
         words=config.document_words,
         seconds=config.document_seconds,
-        memory_bytes=config.guard.memory_mb << 20,
+        worker=document_worker(task.ws),
     )
     _drop_unused(images, {pair.image_path for outcome in outcomes for pair in outcome.pairs})
     pairs = [pair for outcome in outcomes for pair in outcome.pairs]

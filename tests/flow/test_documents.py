@@ -1,5 +1,6 @@
 """A bucket of documents: adding, changing and removing one touches its rows alone; what failed says what to do."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,12 +11,21 @@ from ovd_platform.config import OvdConfig
 from ovd_platform.documents import guarded
 from ovd_platform.documents.buckets import document_bucket
 from ovd_platform.documents.pairs import pairs_from_table
+from ovd_platform.flow import guard
 from ovd_platform.flow.documents import BUCKETS, PDF_PAIRS, bucket_name
 from ovd_platform.flow.stage import Output
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.pair import Pair
 from ovd_platform.stores.home import read_json
 from tests.documents.conftest import chip, png
+
+
+@pytest.fixture(autouse=True)
+def _worker_of_its_own() -> Iterator[None]:
+    """The worker of the process would be that of another test."""
+    guard._document_worker.cache_clear()
+    yield
+    guard._document_worker.cache_clear()
 
 
 def names_of_one_bucket(count: int) -> tuple[str, list[str]]:
@@ -81,6 +91,28 @@ def test_a_document_touches_its_rows_alone(tmp_path: Path, monkeypatch: pytest.M
     assert len(read_json(changed_output.folder / "documents.json")) == 3
 
 
+def test_all_buckets_share_one_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    started: list[_InProcess] = []
+
+    def start(*_: object, **__: object) -> _InProcess:
+        started.append(_InProcess(read))
+        return started[-1]
+
+    monkeypatch.setattr(guarded, "GuardedWorker", start)
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    for seed in range(3):
+        write(folder / f"report-{seed}.pdf", seed, f"A ship {seed}")
+    ws = workspace(tmp_path / "home", folder)
+    buckets = sorted({bucket_name(document_bucket(f"report-{seed}", BUCKETS)) for seed in range(3)})
+    for bucket in buckets:
+        PDF_PAIRS.materialize(ws, "shared", bucket)
+    assert len(buckets) > 1
+    assert len(read) == 3
+    assert len(started) == 1
+
+
 def test_a_failed_document_names_its_remedy_and_the_rest_is_kept(tmp_path: Path) -> None:
     folder = tmp_path / "documents"
     folder.mkdir()
@@ -105,6 +137,9 @@ class _InProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        return None
+
+    def close(self) -> None:
         return None
 
     def call(self, function: str, /, *, about: str, **arguments: object) -> object:
