@@ -77,7 +77,7 @@ function Card({ hit, index, verdict, before, current, choose, reach, mark }: Car
         <img loading="lazy" decoding="async" width={192} height={192} alt="" src={cropUrl(hit, 192)} />
         <span class="rank">{hit.rank}</span>{hit.rendered && <span class="rendered">rendered</span>}
       </button>
-      <div class="facts"><span class="score">{hit.score.toFixed(3)}</span><span class="where" title={hit.scene_id}>{hit.scene_id}</span><span class="quiet">{day(hit.acquired_utc)} · {hit.instrument}</span></div>
+      <div class="facts"><span class="score">{hit.score.toFixed(3)}</span><span class="where" title={hit.scene_id}>{hit.scene_id}</span><span class="quiet" title={hit.instrument}>{day(hit.acquired_utc)} · {hit.instrument}</span></div>
       <div class="verdicts">
         <button tabIndex={-1} class="small" aria-pressed={verdict === "right"} aria-label={`Mark answer ${hit.rank} right`} onClick={() => mark("right")}>✓</button>
         <button tabIndex={-1} class="small" aria-pressed={verdict === "wrong"} aria-label={`Mark answer ${hit.rank} wrong`} onClick={() => mark("wrong")}>✗</button>
