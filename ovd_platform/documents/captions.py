@@ -178,7 +178,9 @@ def _wrapped(first: TextLine, lines: Sequence[TextLine]) -> list[TextLine]:
         aligned = abs(line.box[0] - first.box[0]) < 2 or x_overlap(line.box, first.box) > 0.9
         near = 0.3 * last.size_pt < line.box[1] - last.box[1] < 1.8 * last.size_pt
         same = abs(line.size_pt - first.size_pt) < 0.3 and line.font == first.font
-        same = same and (line.font not in (RECOGNISED, HIDDEN) or line.block == last.block)  # read words have one font: only gaps tell
+        same = same and (
+            line.font not in (RECOGNISED, HIDDEN) or line.block == last.block
+        )  # read words have one font: only gaps tell
         starts = _PART_LINE.match(line.text) or _CAPTION.match(line.text) or _TABLE.match(line.text)
         if aligned and near and same and not starts and len(members) < 2 and not last.text.endswith((".", ";")):
             members.append(line)

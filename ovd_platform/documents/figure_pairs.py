@@ -94,7 +94,9 @@ def _callouts(
     marks = list(figure.marks)
     if figure.placement is not None and (read or (figure.cut and printed)):
         marks += pixel_marks(array, figure.place, [box for _, box in (*printed, *read)])
-    records = callout_records(linked(printed, marks, figure.place), figure.place, pair_id, "recognised" if figure.cut else "vector")
+    records = callout_records(
+        linked(printed, marks, figure.place), figure.place, pair_id, "recognised" if figure.cut else "vector"
+    )
     linked_texts = {record.text for record in records}
     rest = [item for item in read if item[0] not in linked_texts]
     records += callout_records(linked(rest, marks, figure.place), figure.place, pair_id, "recognised")

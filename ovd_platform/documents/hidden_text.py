@@ -13,7 +13,10 @@ from ovd_platform.documents.page_text import HIDDEN, TextLine, starts_panel
 from ovd_platform.documents.recognition import as_printed
 from ovd_platform.documents.skew import Skew
 
-_WORD_GAP, _WORD_STEP = (0.03, 0.15), (0.03, 0.3)  # of the font size, least and most: letters of a word follow each other more closely
+_WORD_GAP, _WORD_STEP = (
+    (0.03, 0.15),
+    (0.03, 0.3),
+)  # of the font size, least and most: letters of a word follow each other more closely
 _LOOSENESS = 4.0  # times what is usual between two letters of the page
 _LINE_STEP = 0.45
 _LINE_GAP, _LINE_LAP = 1.6, 4.0

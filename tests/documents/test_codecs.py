@@ -77,7 +77,8 @@ def test_jbig2(tmp_path: Path) -> None:
     page = struct.pack(">IIIIBH", _SIDE, _SIDE, 0, 0, 0, 0)
     region = struct.pack(">IIIIB", _SIDE, _SIDE, 0, 0, 0) + b"\x01" + _group_four(_bits())
     segments = b"".join(
-        struct.pack(">IBBBI", number, kind, 0, 1, len(data)) + data for number, (kind, data) in enumerate([(48, page), (38, region)])
+        struct.pack(">IBBBI", number, kind, 0, 1, len(data)) + data
+        for number, (kind, data) in enumerate([(48, page), (38, region)])
     )
     found = _image(_stored(tmp_path, segments, Filter="/JBIG2Decode", BitsPerComponent="1"), tmp_path)
     assert np.array_equal(found, 255 - _bits())  # there a one is black
