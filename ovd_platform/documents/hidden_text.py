@@ -94,7 +94,7 @@ def _usual(letters: list[Any]) -> tuple[float, float]:
 def _parts(last: Any, letter: Any, gap: float, step: float) -> bool:
     """Whether a letter does not stand where the next letter of a word would."""
     size = last[3]
-    return abs(letter[1][0] - last[1][2]) > gap * size or abs(letter[2][1] - last[2][1]) > step * size
+    return bool(abs(letter[1][0] - last[1][2]) > gap * size or abs(letter[2][1] - last[2][1]) > step * size)
 
 
 def _straight(box: Box, skew: Skew) -> Box:
