@@ -17,33 +17,7 @@ from benchmarks.workspaces import save_result
 PAGES = 1000
 FIGURE_EVERY = 3
 TURNS = 3
-_WORDS = [
-    "The",
-    "scene",
-    "of",
-    "the",
-    "western",
-    "harbour",
-    "was",
-    "taken",
-    "at",
-    "noon",
-    "and",
-    "the",
-    "ships",
-    "at",
-    "the",
-    "long",
-    "pier",
-    "are",
-    "easy",
-    "to",
-    "see",
-    "in",
-    "it",
-    "from",
-    "above",
-]
+_WORDS = "The scene of the western harbour was taken at noon and the ships at the long pier are easy to see in it from above"
 Boxes = list[tuple[int, tuple[float, float, float, float]]]
 
 
@@ -128,12 +102,12 @@ def make_document(path: Path, pages: int, seed: int = 3) -> None:
     import imagecodecs
     import pymupdf
 
-    rng = np.random.default_rng(seed)
+    rng, words = np.random.default_rng(seed), _WORDS.split()
     document = pymupdf.open()
     for number in range(pages):
         page = document.new_page(width=595, height=842)
         for top in (60, 500):
-            words = " ".join(rng.choice(_WORDS, 150))
+            words = " ".join(rng.choice(words, 150))
             page.insert_textbox(pymupdf.Rect(54, top, 541, top + 160), words, fontsize=10)
         if number % FIGURE_EVERY == 0:
             chip = np.clip(rng.normal(90, 14, (128, 128)), 0, 255).astype(np.uint8)

@@ -6,7 +6,7 @@ from typing import Any, Self
 from ovd_platform.documents.callouts import Callout, callout_from_dict
 from ovd_platform.records.pair import Pair
 
-EXTRACTOR_VERSION = "figures-2"
+EXTRACTOR_VERSION = "figures-3"
 """Changes whenever the extraction would answer differently; outcomes of another version are made again."""
 
 

@@ -3,13 +3,16 @@
 A recogniser is any callable from an image to lines.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ovd_platform.documents.captions import may_hold_caption
 from ovd_platform.documents.page_boxes import Box, centre, x_overlap
 from ovd_platform.documents.page_text import RECOGNISED, TextLine
 from ovd_platform.documents.rasters import render_box
@@ -23,6 +26,7 @@ _MIN_CERTAINTY = 0.5
 _SAME_SIZE = 0.35
 _FIRST_BLOCK = 10_000
 _BLOCK_PITCH = 1.22  # of the usual distance of two lines: those of one paragraph stand closer
+_PANEL_MARK = re.compile(r"\([a-h]\)(?=\s|$)")
 _LONG_LINE, _MAX_SKEW_DEG = 20, 8.0
 
 
@@ -109,7 +113,7 @@ def as_printed(found: Sequence[tuple[str, Box, Box]], font: str = RECOGNISED) ->
     usual = float(np.median([box[3] - box[1] for _, box, _ in found]))
     lines: list[TextLine] = []
     above: list[TextLine | None] = []
-    for text, box, seen in found:
+    for text, box, seen in [part for item in found for part in _panels(*item)]:
         height = box[3] - box[1]
         size = usual if abs(height - usual) < _SAME_SIZE * usual else height
         over = [line for line in lines if x_overlap(line.box, box) > 0.5 and abs(line.size_pt - size) < 0.1]
@@ -122,8 +126,31 @@ def as_printed(found: Sequence[tuple[str, Box, Box]], font: str = RECOGNISED) ->
     for line, last in zip(lines, above, strict=True):
         before = numbered.get(last) if last is not None else None
         joins = last is not None and before is not None and _pitch(line, last) < _BLOCK_PITCH * pitch
+        joins = joins and not (last is not None and _starts_anew(line, last))
         numbered[line] = replace(line, block=before.block) if joins and before is not None else line
     return [numbered[line] for line in lines]
+
+
+def _panels(text: str, box: Box, seen: Box) -> list[tuple[str, Box, Box]]:
+    """The words of panels side by side, read as one line: "(c) before the storm (d) after it"."""
+    marks = [match.start() for match in _PANEL_MARK.finditer(text)]
+    if len(marks) < 2 or marks[0] != 0:
+        return [(text, box, seen)]
+    found = []
+    for start, end in pairwise([*marks, len(text)]):
+        words = text[start:end].strip()
+        first, last = start / len(text), (start + len(words)) / len(text)
+        parts = [(x0 + first * (x1 - x0), y0, x0 + last * (x1 - x0), y1) for x0, y0, x1, y1 in (box, seen)]
+        found.append((words, parts[0], parts[1]))
+    return found
+
+
+def _starts_anew(line: TextLine, above: TextLine) -> bool:
+    """Whether a line is the words of a panel, or a caption under something narrow: a letter, a number at an axis."""
+    if _PANEL_MARK.match(line.text):
+        return True
+    narrow = above.box[2] - above.box[0] < 0.5 * (line.box[2] - line.box[0])
+    return may_hold_caption(line.text) and (narrow or _PANEL_MARK.match(above.text) is not None)
 
 
 def _pitch(line: TextLine, above: TextLine) -> float:

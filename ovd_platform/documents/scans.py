@@ -17,14 +17,16 @@ _GRID_PT = 1.5  # cells the page is looked at in
 _CLOSE_CELLS = 3
 _MIN_WIDTH_PT, _MIN_HEIGHT_PT = 36.0, 28.0
 _INK = 0.12  # darker than the paper by this share is ink
-_SOLID = 0.45
+_SOLID, _FULL = 0.45, 0.85
+_ONE_TONE = 0.02  # of full brightness: a scanner's noise on one colour stays below
 _LOOSE_PT = 8.0
 _FINE = 2  # times the grid, to find lanes of paper between pictures
 _PAPER_SHARE = 0.3  # of a fine cell; less ink is noise of the scanner, or the edge of a picture
 _LANE_INK = 0.02
 _LANE_CELLS = 3
 _LEAST_PART = 24
-_LABEL_LETTERS, _LABEL_PT, _MANY_LABELS = 24, 5.0, 8
+_LABEL_LETTERS, _LABEL_PT = 24, 5.0
+_MANY_LABELS = 3  # an area with more words and no caption is a table or a frame rather than a drawing
 _PRINTED = 0.02
 _LONG_WORD, _ODD_SHARE = 14, 0.09  # one word in fifty is odd in print, German and formulas included
 _RUN_TOGETHER = re.compile(r"[^\W\d_]{2}[A-ZÄÖÜ][a-zäöü]|[^\W\d_],[^\W\d_]|[^\W\d_]\.[^\W\d_]{2}")
@@ -69,6 +71,22 @@ class ScannedPicture:
     solid: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Connected ink on the straight page.
+
+    Attributes:
+        box: Around it, points.
+        picture: True if it is a picture and not a stroke or a bar of a drawing.
+    """
+
+    box: Box
+    picture: bool
+
+
+Cells = tuple[int, int, int, int]
+
+
 def pictures_of_scan(
     page_hw: NDArray[np.float32], lines: Sequence[TextLine], bounds: Box, skew_deg: float = 0.0
 ) -> list[ScannedPicture]:
@@ -87,8 +105,9 @@ def pictures_of_scan(
 
     ink_hw = ink_of(page_hw)
     rows, columns = int((bounds[3] - bounds[1]) / _GRID_PT), int((bounds[2] - bounds[0]) / _GRID_PT)
-    fine = cv2.resize(ink_hw.astype(np.float32), (_FINE * columns, _FINE * rows), interpolation=cv2.INTER_AREA)
-    fine_hw = turned_back(fine, skew_deg, 0.0)
+    fine_size = (_FINE * columns, _FINE * rows)
+    fine_hw = turned_back(cv2.resize(ink_hw.astype(np.float32), fine_size, interpolation=cv2.INTER_AREA), skew_deg, 0.0)
+    light_hw = turned_back(cv2.resize(page_hw, fine_size, interpolation=cv2.INTER_AREA), skew_deg, 1.0)
     share_hw = cv2.resize(fine_hw, (columns, rows), interpolation=cv2.INTER_AREA)
     plain_hw = share_hw > 0.15
     for line in lines:
@@ -97,25 +116,26 @@ def pictures_of_scan(
             plain_hw[of_line] = False
     closed = cv2.morphologyEx(plain_hw.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((_CLOSE_CELLS, _CLOSE_CELLS), np.uint8))
     count, _, statistics, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
-    found: list[tuple[Box, float]] = []
+    found: list[Area] = []
     for x, y, width, height, area in statistics[1:count].tolist():
-        fill = area / max(width * height, 1)
-        parts = [(x, y, x + width, y + height)]
-        if fill >= _SOLID and min(width, height) * _GRID_PT >= _MIN_HEIGHT_PT:
-            scaled = (_FINE * x, _FINE * y, _FINE * (x + width), _FINE * (y + height))
-            parts = [tuple(value / _FINE for value in part) for part in _parted(fine_hw > _PAPER_SHARE, scaled)]  # type: ignore[misc]
-        for x0, y0, x1, y1 in parts:
-            box = (
-                bounds[0] + x0 * _GRID_PT,
-                bounds[1] + y0 * _GRID_PT,
-                bounds[0] + x1 * _GRID_PT,
-                bounds[1] + y1 * _GRID_PT,
-            )
-            found.append((box, fill))
-    return _figures(_joined([item for item in found if _is_large(item[0], 6.0)]), lines, bounds)
+        cells = (_FINE * x, _FINE * y, _FINE * (x + width), _FINE * (y + height))
+        picture = _is_picture(area / (width * height), min(width, height) * _GRID_PT, fine_hw, light_hw, cells)
+        for x0, y0, x1, y1 in _parted(fine_hw > _PAPER_SHARE, cells) if picture else [cells]:
+            step = _GRID_PT / _FINE
+            box = (bounds[0] + x0 * step, bounds[1] + y0 * step, bounds[0] + x1 * step, bounds[1] + y1 * step)
+            found.append(Area(box, picture))
+    return _figures(_joined([area for area in found if _is_large(area.box, 6.0)]), lines, bounds)
 
 
-Cells = tuple[int, int, int, int]
+def _is_picture(fill: float, side_pt: float, ink_hw: NDArray[np.float32], light_hw: NDArray[np.float32], cells: Cells) -> bool:
+    """Whether connected ink is a picture: mostly ink, and not of one tone as the bars of a chart are."""
+    if fill < _SOLID or side_pt < _MIN_WIDTH_PT:
+        return False
+    x0, y0, x1, y1 = cells
+    tones = light_hw[y0:y1, x0:x1][ink_hw[y0:y1, x0:x1] > 0.9]
+    if fill >= _FULL or not tones.size:
+        return True
+    return float(np.median(np.abs(tones - np.median(tones)))) >= _ONE_TONE
 
 
 def _parted(ink_hw: NDArray[np.bool_], cells: Cells) -> list[Cells]:
@@ -150,22 +170,37 @@ def _trimmed(ink_hw: NDArray[np.bool_], cells: Cells) -> Cells:
     return (x0 + int(columns[0]), y0 + int(rows[0]), x0 + int(columns[-1]) + 1, y0 + int(rows[-1]) + 1)
 
 
-def _figures(found: Sequence[tuple[Box, float]], lines: Sequence[TextLine], bounds: Box) -> list[ScannedPicture]:
+def _figures(found: Sequence[Area], lines: Sequence[TextLine], bounds: Box) -> list[ScannedPicture]:
     result = []
-    for box, fill in found:
-        solid = _is_picture(box, fill)
-        if not solid:  # the words at the axes of a drawing are part of it
-            near = [line.box for line in lines if len(line.text) <= _LABEL_LETTERS and _is_label(line, box)]
-            box = union_box([box, *near])
-        if not _is_large(box, 0.0) or box_area(box) > 0.9 * box_area(bounds):
+    for area in _with_labels(found, lines):
+        if not _is_large(area.box, 0.0) or box_area(area.box) > 0.9 * box_area(bounds):
             continue
-        inside = [line for line in lines if covered_fraction(line.box, box) > 0.6]
+        inside = [line for line in lines if covered_fraction(line.box, area.box) > 0.6]
         running = sum(len(line.text.split()) >= 7 for line in inside)
-        wordy = sum(intersection_area(line.box, box) for line in inside) > 0.3 * box_area(box)
-        if running >= 3 and not solid:
+        wordy = sum(intersection_area(line.box, area.box) for line in inside) > 0.3 * box_area(area.box)
+        if running >= 3 and not area.picture:
             continue
-        result.append(ScannedPicture(box, fill >= 0.3 or not (wordy or len(inside) > _MANY_LABELS), solid))
+        certain = area.picture or not (wordy or len(inside) > _MANY_LABELS)
+        result.append(ScannedPicture(area.box, certain, area.picture))
     return result
+
+
+def _with_labels(found: Sequence[Area], lines: Sequence[TextLine]) -> list[Area]:
+    """Drawings with the words at their axes; those that overlap then are one."""
+    pictures = [area for area in found if area.picture]
+    drawings: list[Area] = []
+    for area in (area for area in found if not area.picture):
+        near = [line.box for line in lines if len(line.text) <= _LABEL_LETTERS and _is_label(line, area.box)]
+        merged = Area(union_box([area.box, *near]), False)
+        while hosts := [other for other in drawings if _overlap(merged.box, other.box)]:
+            drawings = [other for other in drawings if other not in hosts]
+            merged = Area(union_box([merged.box, *(host.box for host in hosts)]), False)
+        drawings.append(merged)
+    return [*pictures, *drawings]
+
+
+def _overlap(first: Box, second: Box) -> bool:
+    return intersection_area(first, second) > 0.1 * min(box_area(first), box_area(second))
 
 
 def _is_label(line: TextLine, box: Box) -> bool:
@@ -178,44 +213,30 @@ def _is_large(box: Box, slack_pt: float) -> bool:
     return box[2] - box[0] >= _MIN_WIDTH_PT and box[3] - box[1] >= _MIN_HEIGHT_PT
 
 
-def _joined(found: Sequence[tuple[Box, float]]) -> list[tuple[Box, float]]:
+def _joined(found: Sequence[Area]) -> list[Area]:
     """Areas that lie in each other's box are one: a drawing's loose strokes belong to it."""
-    items = sorted(found, key=lambda item: -box_area(item[0]))
+    items = sorted(found, key=lambda area: -box_area(area.box))
     changed = True
     while changed:
         changed = False
-        kept: list[tuple[Box, float]] = []
-        for box, fill in items:
-            host = next((index for index, other in enumerate(kept) if _belongs((box, fill), other)), None)
+        kept: list[Area] = []
+        for area in items:
+            host = next((index for index, other in enumerate(kept) if _belongs(area, other)), None)
             if host is None:
-                kept.append((box, fill))
+                kept.append(area)
             else:
-                kept[host] = _together(kept[host], (box, fill))
+                kept[host] = Area(union_box([kept[host].box, area.box]), kept[host].picture or area.picture)
                 changed = True
         items = kept
     return items
 
 
-def _belongs(item: tuple[Box, float], host: tuple[Box, float]) -> bool:
+def _belongs(area: Area, host: Area) -> bool:
     """Whether an area lies in another's box, or both are loose strokes close to each other: parts of one drawing."""
-    if intersection_area(item[0], grown(host[0], 1.0)) > 0.3 * box_area(item[0]):
+    if intersection_area(area.box, grown(host.box, 1.0)) > 0.3 * box_area(area.box):
         return True
-    return (
-        not _is_picture(*item)
-        and not _is_picture(*host)
-        and intersection_area(grown(item[0], _LOOSE_PT / 2), grown(host[0], _LOOSE_PT / 2)) > 0
-    )
-
-
-def _is_picture(box: Box, fill: float) -> bool:
-    """Whether an area is a picture and not a stroke or a bar of a drawing."""
-    return fill >= _SOLID and min(box[2] - box[0], box[3] - box[1]) >= _MIN_WIDTH_PT
-
-
-def _together(first: tuple[Box, float], second: tuple[Box, float]) -> tuple[Box, float]:
-    box = union_box([first[0], second[0]])
-    ink = sum(fill * box_area(area) for area, fill in (first, second))
-    return box, min(1.0, max(ink / max(box_area(box), 1e-6), first[1] if _is_picture(*first) else 0.0))
+    near = intersection_area(grown(area.box, _LOOSE_PT / 2), grown(host.box, _LOOSE_PT / 2)) > 0
+    return near and not area.picture and not host.picture
 
 
 def ink_of(page_hw: NDArray[np.float32]) -> NDArray[np.bool_]:

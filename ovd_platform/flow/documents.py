@@ -80,4 +80,4 @@ def _drop_unused(images: Path, used: set[str]) -> None:
             folder.rmdir()
 
 
-PDF_PAIRS = Stage("pdf_pairs", "2", _pairs_inputs, _build_pairs)
+PDF_PAIRS = Stage("pdf_pairs", "3", _pairs_inputs, _build_pairs)

@@ -26,7 +26,7 @@ STRIDE_PX = 4
 PAD_PX = 32
 """Chips are padded to a multiple of the deepest stride."""
 
-CONTEXT_PX = 128
+CONTEXT_PX = 132
 """Working-scale pixels around a cell that its answer depends on: how far the strided and the deep convolutions reach together."""
 
 LAYOUT = 1

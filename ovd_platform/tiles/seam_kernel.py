@@ -147,6 +147,15 @@ def _several(sources, members):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def _twice(pairs):  # type: ignore[no-untyped-def]
+    """The pairs with room for as many again; assigning a slice would take 3 s to compile for its error messages."""
+    grown = np.empty((2 * pairs.shape[0], 2), dtype=np.int32)
+    for row in range(pairs.shape[0]):
+        grown[row, 0], grown[row, 1] = pairs[row, 0], pairs[row, 1]
+    return grown
+
+
+@njit(cache=True)
 def _pairs(boxes, sources, areas, cut, kind, quads, bits, places, bit_starts, rules, left, top, cell, cols, starts, members):  # type: ignore[no-untyped-def]
     """Pairs of different sources that are one object, each once.
 
@@ -181,9 +190,7 @@ def _pairs(boxes, sources, areas, cut, kind, quads, bits, places, bit_starts, ru
                 one = _one_object(shared, areas[first], areas[second], apart, kind, cut[first], cut[second], rules)
                 if one:
                     if found == pairs.shape[0]:
-                        grown = np.empty((2 * found, 2), dtype=np.int32)
-                        grown[:found] = pairs
-                        pairs = grown
+                        pairs = _twice(pairs)
                     pairs[found, 0], pairs[found, 1] = first, second
                     found += 1
     return pairs[:found]

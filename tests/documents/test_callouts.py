@@ -120,9 +120,10 @@ def test_pictures_of_a_scanned_page_are_cut_from_its_pixels() -> None:
     for line in lines:
         page[int(line.box[1] / 0.72) + 3 : int(line.box[3] / 0.72) - 3, 90:740:3] = 0.1
     bounds = (0.0, 0.0, 612.0, 792.0)
-    ((box, certain),) = pictures_of_scan(page, lines, bounds)
-    assert box == pytest.approx((144, 216, 324, 360), abs=4)
-    assert certain
+    (picture,) = pictures_of_scan(page, lines, bounds)
+    assert picture.box == pytest.approx((144, 216, 324, 360), abs=4)
+    assert picture.certain
+    assert picture.solid
     assert is_printed(page, lines, bounds)
     assert not is_printed(np.full_like(page, 0.97), lines, bounds)
 
