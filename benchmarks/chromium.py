@@ -103,6 +103,16 @@ class Chromium:
         """Set the size of the window, CSS pixels."""
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
 
+    def connection(self, *, latency_ms: float = 0.0, offline: bool = False) -> None:
+        """Slow the connection down or cut it; without arguments it is as it was."""
+        self.send(
+            "Network.emulateNetworkConditions",
+            offline=offline,
+            latency=latency_ms,
+            downloadThroughput=-1,
+            uploadThroughput=-1,
+        )
+
     def open(self, url: str) -> None:
         """Load an address."""
         self.send("Page.navigate", url=url)

@@ -16,8 +16,9 @@ from benchmarks.demo import DEMO_HOME
 from benchmarks.outcome import Outcome, shared_data
 from benchmarks.workspaces import BENCH_HOME, save_result
 from ovd_platform.cli.demo import UNLABELLED
-from ovd_platform.detect.few_shot import Corpus, Scorer, fit_few_shot, judge
+from ovd_platform.detect.few_shot import Corpus, Scorer, fit_few_shot
 from ovd_platform.detect.matching import overlap_pairs
+from ovd_platform.detect.worth import judge
 from ovd_platform.flow import models
 from ovd_platform.flow.scenes import load_rows
 from ovd_platform.flow.stage import current

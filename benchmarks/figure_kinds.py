@@ -30,9 +30,9 @@ def run(arguments: list[str]) -> list[Outcome]:
     """Train as the graph does and measure."""
     from ovd_platform.documents.image_statistics import measure
     from ovd_platform.documents.kind_model import KINDS, features, judge_with, logits
-    from ovd_platform.flow.figure_kinds import starter_embedding, train_on_made_pictures
+    from ovd_platform.flow.figure_kinds import OF_EACH, starter_embedding, train_on_made_pictures
 
-    model, embed = train_on_made_pictures(0), starter_embedding()
+    model, embed = train_on_made_pictures(0, OF_EACH), starter_embedding()
     right: dict[str, Counter[str]] = defaultdict(Counter)
     with TemporaryDirectory() as images:
         for group, kind, pair, pixels in _cases(Path(images)):

@@ -82,8 +82,10 @@ def walk(browser: Chromium, address: str, words: str, chip: Path, shots: Path) -
     facts["chip_answers"] = _chip(browser, chip, shots)
     facts["drawn_answers"] = _drawn(browser, shots)
     _map(browser, shots)
+    facts["thousand"] = _thousand(browser, words, shots)
     facts["narrow"] = _narrow(browser, shots)
-    facts["complaints"] = browser.complaints
+    facts["complaints"] = list(browser.complaints)
+    facts["states"] = _states(browser, words, shots)
     return facts
 
 
@@ -189,6 +191,68 @@ def _map(browser: Chromium, shots: Path) -> None:
     time.sleep(3.0)
     browser.screenshot(shots / "10-map-scene.png")
     browser.click("#view-results")
+
+
+def _thousand(browser: Chromium, words: str, shots: Path) -> dict[str, Any]:
+    """As many answers as the page offers, less what is not meant: all are there, and the keyboard still goes from one to the next."""
+    browser.value("document.querySelector(\"aside [aria-label='Remove example 1']\")?.click()")
+    browser.value("document.querySelector('.filters').open = true")
+    browser.value(
+        "(() => { const one = document.querySelector('.filters select'); one.value = '1000';"
+        " one.dispatchEvent(new Event('change', { bubbles: true })); })()"
+    )
+    browser.write("#words", words)
+    browser.write(".unwanted input", "open water")
+    started = time.monotonic()
+    browser.press("Enter")
+    browser.wait(f"{_CARDS} > 60 && {_IDLE}")
+    seconds = time.monotonic() - started
+    browser.wait(_LOADED)
+    browser.screenshot(shots / "13-thousand.png")
+    browser.value("document.querySelector('#hit-0').focus()")
+    step_ms = browser.value(
+        "(async () => { const started = performance.now(); for (let i = 0; i < 20; i += 1) { document.activeElement.dispatchEvent(new "
+        "KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true })); await new Promise((done) => requestAnimationFrame(() => "
+        "setTimeout(done))); } return (performance.now() - started) / 20; })()"
+    )
+    place = browser.value("document.activeElement.id")
+    if place != "hit-20":
+        raise AssertionError(f"twenty steps to the right end at {place}")
+    browser.value("document.querySelector('.filters').open = false")
+    return {"answers": browser.value(_CARDS), "seconds": round(seconds, 3), "ms_a_step": round(step_ms, 1)}
+
+
+def _states(browser: Chromium, words: str, shots: Path) -> dict[str, str]:
+    """What is said while an answer takes its time, when nothing passes the filters, and when the server is gone; and the way back."""
+    browser.resize(1280, 860)
+    browser.open(browser.value("location.origin"))
+    browser.wait("document.querySelector('.state h1') !== null")
+    seen = {}
+    browser.connection(latency_ms=2500)
+    browser.write("#words", words)
+    browser.press("Enter")
+    browser.wait("document.querySelector('.card.ghost') !== null")
+    browser.screenshot(shots / "14-loading.png")
+    seen["loading"] = browser.value("document.querySelector('main .summary').textContent")
+    browser.wait(f"{_CARDS} > 5 && {_IDLE}")
+    browser.connection()
+    browser.value("document.querySelector('.filters').open = true")
+    browser.write(".filters input[step='0.05']", "9")
+    browser.press("Enter")
+    browser.wait("document.querySelector('main h1')?.textContent === 'No answers'")
+    browser.screenshot(shots / "15-nothing.png")
+    seen["nothing"] = browser.value("document.querySelector('main .state').textContent")
+    browser.connection(offline=True)
+    browser.write("#words", f"{words} again")
+    browser.press("Enter")
+    browser.wait("document.querySelector('main [role=alert]') !== null")
+    browser.screenshot(shots / "16-gone.png")
+    seen["gone"] = browser.value("document.querySelector('main [role=alert]').textContent")
+    browser.connection()
+    browser.write(".filters input[step='0.05']", "")
+    browser.click("main .state button")
+    browser.wait(f"{_CARDS} > 5 && {_IDLE}")
+    return seen
 
 
 def _narrow(browser: Chromium, shots: Path) -> list[dict[str, int]]:

@@ -107,8 +107,8 @@ def make_document(path: Path, pages: int, seed: int = 3) -> None:
     for number in range(pages):
         page = document.new_page(width=595, height=842)
         for top in (60, 500):
-            words = " ".join(rng.choice(words, 150))
-            page.insert_textbox(pymupdf.Rect(54, top, 541, top + 160), words, fontsize=10)
+            text = " ".join(rng.choice(words, 150))
+            page.insert_textbox(pymupdf.Rect(54, top, 541, top + 160), text, fontsize=10)
         if number % FIGURE_EVERY == 0:
             chip = np.clip(rng.normal(90, 14, (128, 128)), 0, 255).astype(np.uint8)
             page.insert_image(pymupdf.Rect(54, 240, 254, 440), stream=bytes(imagecodecs.png_encode(chip)))

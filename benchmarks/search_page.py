@@ -63,6 +63,8 @@ def run(arguments: list[str]) -> list[Outcome]:
         Outcome("order changed by marks", facts["refined"]["order_changed"], 1),
         Outcome("marks kept in the class", facts["class"]["right"] + facts["class"]["wrong"], 4),
         Outcome("files exported", len(facts["exports"]), 3),
+        Outcome("answers to 1,000 asked for", facts["thousand"]["answers"], 1000),
+        Outcome("one step by keyboard among them, ms", facts["thousand"]["ms_a_step"], 100, at_least=False),
         Outcome("console errors", len(facts["complaints"]), 0, at_least=False),
         Outcome("pages wider than their window", sum(one["page"] > one["window"] for one in narrow), 0, at_least=False),
         Outcome("texts below 11 px", sum(one["small"] for one in narrow), 0, at_least=False),

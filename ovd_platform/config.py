@@ -35,6 +35,7 @@ class GuardConfig(_Section):
 
     memory_mb: int = Field(4096, ge=1024, description="Address space; a file that wants more is refused.")
     stall_s: float = Field(120.0, gt=0, description="Seconds without progress after which reading a file is given up.")
+    largest_mpx: float = Field(100_000.0, gt=0, description="Largest scene in 10^6 px; a header that claims more is refused.")
     tiled_copies: bool = Field(False, description="Rewrite striped and single-block files once as tiled COG (needs disk).")
 
 

@@ -8,7 +8,16 @@ from pathlib import Path
 from rich.console import Console
 
 from ovd_platform.cli import graph
-from ovd_platform.config import CONFIG_NAME, LearnConfig, OvdConfig, ProposeConfig, SplitConfig, SynthesisConfig, TilesConfig
+from ovd_platform.config import (
+    CONFIG_NAME,
+    EvaluationConfig,
+    LearnConfig,
+    OvdConfig,
+    ProposeConfig,
+    SplitConfig,
+    SynthesisConfig,
+    TilesConfig,
+)
 from ovd_platform.evaluate.retrieval import RetrievalQuery, evaluate_query
 from ovd_platform.flow.query import Question, search, write_sheet
 from ovd_platform.flow.report import example_boxes
@@ -49,6 +58,7 @@ def demo_config(seed: int) -> OvdConfig:
         propose=ProposeConfig(max_per_mpx=1145, min_per_scene=300),
         split=SplitConfig(holdout_fraction=0.25, calibration_fraction=0.1, block_km=2.0),
         synthesis=SynthesisConfig(max_tiles=16),
+        evaluation=EvaluationConfig(shifted_scenes=1),
     )
 
 

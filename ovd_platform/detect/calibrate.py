@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from ovd_platform.detect.calibration import Calibration, ClassCalibration
 from ovd_platform.detect.matching import DIFFICULT, UNLABELLED, label_proposals, without_duplicates
-from ovd_platform.detect.probability import fit_probability
 from ovd_platform.detect.prototypes import FloatArray, PrototypeSpace, background_prototypes, visual_prototypes
-from ovd_platform.detect.thresholds import threshold_at_precision, wilson_interval
 from ovd_platform.detect.vocabulary import Vocabulary
+from ovd_platform.detect.worth import judge
 from ovd_platform.errors import ShapeError, VersionMismatchError
 from ovd_platform.records.annotation import Annotation
 from ovd_platform.stores.vector_rows import boxes_of, centred_units, vectors_of
@@ -181,19 +180,19 @@ def _fit_class(
     text_n = evidence.text_margins_nk[:, k] if has_words else np.zeros(len(true_n), dtype=np.float32)
     folds = _folds(true_n, evidence.scene_n, seed)
     visual_n = np.zeros(len(true_n), dtype=np.float32)
-    for train, test in folds:
-        fold_prototypes = visual_prototypes(evidence.visual_nd[train[true_n[train]]], seed)
-        visual_n[test] = space.visual_margin(evidence.visual_nd[test], fold_prototypes)
+    seen_by_fold = [visual_prototypes(evidence.visual_nd[train[true_n[train]]], seed) for train, _ in folds]
+    for (_, test), seen in zip(folds, seen_by_fold, strict=True):
+        visual_n[test] = space.visual_margin(evidence.visual_nd[test], seen)
     weight, margin_n = _fuse(text_n, visual_n, true_n, has_words)
     odds_n = log_odds(evidence.objectness_n)
     objectness_weight, score_n, best_ap = _with_objectness(margin_n, odds_n, true_n, folds)
     entry = replace(entry, visual_weight=weight, objectness_weight=objectness_weight, average_precision=best_ap)
     head = None
     if positives >= HEAD_POSITIVES:
-        strength, head_score_n = _try_heads(evidence, space, text_n, true_n, folds, seed)
+        strength, head_score_n = _try_heads(evidence, space, text_n, true_n, folds, seen_by_fold, seed)
         objectness_weight, head_score_n, head_ap = _with_objectness(head_score_n, odds_n, true_n, folds)
         if head_ap > best_ap:
-            head = _head(evidence, space, text_n, true_n, np.arange(len(true_n)), strength, seed)
+            head = _head(evidence, space, text_n, true_n, np.arange(len(true_n)), prototypes, strength, seed)
             score_n = head_score_n
             entry = replace(entry, kind="head", objectness_weight=objectness_weight, average_precision=head_ap)
     return _probability(entry, evidence, score_n, true_n, target), prototypes, head
@@ -260,6 +259,7 @@ def _try_heads(
     text_n: FloatArray,
     true_n: NDArray[np.bool_],
     folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    seen_by_fold: list[FloatArray],
     seed: int,
 ) -> tuple[float, FloatArray]:
     """Strength of the better head and its scores on held-out folds."""
@@ -268,10 +268,9 @@ def _try_heads(
     best = (HEAD_STRENGTHS[0], np.zeros(len(true_n), dtype=np.float32), -1.0)
     for strength in HEAD_STRENGTHS:
         score_n = np.zeros(len(true_n), dtype=np.float32)
-        for train, test in folds:
-            head = _head(evidence, space, text_n, true_n, train, strength, seed)
-            prototypes = visual_prototypes(evidence.visual_nd[train[true_n[train]]], seed)
-            looks = space.visual_margin(evidence.visual_nd[test], prototypes)
+        for (train, test), seen in zip(folds, seen_by_fold, strict=True):
+            head = _head(evidence, space, text_n, true_n, train, seen, strength, seed)
+            looks = space.visual_margin(evidence.visual_nd[test], seen)
             score_n[test] = head_features(evidence.visual_nd[test], text_n[test], looks) @ head
         precision = float(average_precision_score(true_n, score_n))
         if precision > best[2]:
@@ -285,6 +284,7 @@ def _head(
     text_n: FloatArray,
     true_n: NDArray[np.bool_],
     train: NDArray[np.int64],
+    prototypes_pd: FloatArray,
     strength: float,
     seed: int,
 ) -> FloatArray:
@@ -295,9 +295,9 @@ def _head(
     negative = train[~true_n[train] & ~((evidence.iou_n[train] >= PARTIAL_IOU) & (evidence.label_n[train] < 0))]
     negative = np.sort(np.random.default_rng(seed).permutation(negative)[:HEAD_NEGATIVES])
     chosen = np.concatenate([positive, negative])
-    looks = space.visual_margin(evidence.visual_nd[chosen], visual_prototypes(evidence.visual_nd[positive], seed))
+    looks = space.visual_margin(evidence.visual_nd[chosen], prototypes_pd)
     features = head_features(evidence.visual_nd[chosen], text_n[chosen], looks)
-    model = LogisticRegression(C=strength, class_weight="balanced", fit_intercept=True, max_iter=300)
+    model = LogisticRegression(C=strength, class_weight="balanced", fit_intercept=True, solver="newton-cholesky")
     model.fit(features[:, :-1], true_n[chosen])
     return np.append(model.coef_[0], model.intercept_[0]).astype(np.float32)
 
@@ -305,30 +305,22 @@ def _head(
 def _probability(
     entry: ClassCalibration, evidence: _Evidence, score_n: FloatArray, true_n: NDArray[np.bool_], target: float
 ) -> ClassCalibration:
-    fitted = fit_probability(score_n, true_n)
-    if fitted is None:
-        return replace(entry, reason="abstains: higher scores do not mean the class more often")
-    entry = replace(
-        entry,
-        slope=fitted.slope,
-        intercept=fitted.intercept,
-        beta=fitted.beta,
-        curve=fitted.curve,
-        context_range=_usual_context(evidence, true_n),
-    )
-    shown = _shown(evidence, score_n)
-    found = threshold_at_precision(score_n[shown], true_n[shown], target)
-    if found is None:
-        return replace(entry, reason=f"accepts nothing: precision {target:.2f} is not reached on held-out folds")
-    threshold, right, accepted = found
-    low, high = wilson_interval(right, accepted)
+    worth = judge(score_n, true_n, target, assurance=0.0, shown=_shown(evidence, score_n))
+    entry = replace(entry, reason=worth.reason)
+    if worth.probability is None:
+        return entry
     return replace(
         entry,
-        threshold=threshold,
-        precision=right / accepted,
-        precision_low=low,
-        precision_high=high,
-        recall=right / max(int(true_n[shown].sum()), 1),
+        slope=worth.probability.slope,
+        intercept=worth.probability.intercept,
+        beta=worth.probability.beta,
+        curve=worth.probability.curve,
+        context_range=_usual_context(evidence, true_n),
+        threshold=worth.threshold,
+        precision=worth.precision,
+        precision_low=worth.precision_low,
+        precision_high=worth.precision_high,
+        recall=worth.recall,
     )
 
 

@@ -1,7 +1,7 @@
 """A class from a handful of examples, after the fact: no pixel is read, only rows of the vector table.
 
-Belongs here: scorers made of 5 to 20 examples, and what their scores are worth where some answers are known. Does not belong here:
-calibration of labelled classes (`calibrate`), searching tables (`search`).
+Belongs here: scorers made of 5 to 20 examples. Does not belong here: what scores are worth (`worth`), classes with a vocabulary, kept
+and calibrated (`calibrate`, `marked`), searching tables (`search`).
 
 Everything that is not an example is taken as background. That is wrong for the rest of the class, which is rare, so every
 scorer is strongly regularised towards the corpus' own shape (Hariharan et al. 2012).
@@ -14,18 +14,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ovd_platform.detect.probability import ProbabilityMap, fit_probability
-from ovd_platform.detect.thresholds import threshold_at_precision, wilson_interval
 from ovd_platform.errors import InputError
+from ovd_platform.search.ranking import looks, whitening_of
 from ovd_platform.stores.vector_rows import units
 
 FloatArray = NDArray[np.float32]
 Scorer = Literal["prototype", "logistic", "mlp"]
 FEWEST_EXAMPLES = 3
-FEWEST_JUDGED = 8
-"""Right answers without which neither a probability nor a threshold is given."""
 BACKGROUND = 2000
-_SHRINK = 0.3
+_SHRINKAGE = 0.43
 _HIDDEN = 32
 
 
@@ -35,7 +32,7 @@ class Corpus:
 
     Attributes:
         mean_d: Mean, shape (D,).
-        whitening_dd: Root of the inverse of the shrunk covariance, shape (D, D).
+        whitening_dd: What decorrelates vectors (`search.ranking.whitening_of`), shape (D, D); the identity where they are too few to tell.
         background_nd: A sample of whitened unit vectors, shape (N, D).
     """
 
@@ -58,18 +55,16 @@ class Corpus:
         if len(vectors_nd) < 2:
             raise InputError(f"Cannot measure a corpus of {len(vectors_nd)} vectors: expected at least two. Embed more scenes.")
         mean_d = vectors_nd.mean(0)
-        away = (vectors_nd - mean_d).astype(np.float64)
-        covariance = away.T @ away / len(away)
-        even = np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-        values, axes = np.linalg.eigh((1 - _SHRINK) * covariance + _SHRINK * even)
-        whitening = (axes / np.sqrt(np.maximum(values, 1e-12))) @ axes.T
-        made = cls(mean_d.astype(np.float32), whitening.astype(np.float32), np.zeros((0, len(mean_d)), np.float32))
+        whitening = whitening_of(vectors_nd, _SHRINKAGE)
+        if whitening is None:
+            whitening = np.eye(len(mean_d), dtype=np.float32)
+        made = cls(mean_d.astype(np.float32), whitening, np.zeros((0, len(mean_d)), np.float32))
         chosen = np.sort(np.random.default_rng(seed).permutation(len(vectors_nd))[:sample])
         return cls(made.mean_d, made.whitening_dd, made.whitened(vectors_nd[chosen]))
 
     def whitened(self, vectors_nd: FloatArray) -> FloatArray:
         """Vectors without the corpus' mean and correlations, unit, shape (N, D)."""
-        return units((vectors_nd - self.mean_d) @ self.whitening_dd)
+        return looks(vectors_nd, self.mean_d, self.whitening_dd)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,55 +156,3 @@ def _left_out(white_nd: FloatArray, corpus: Corpus, kind: Scorer, seed: int) -> 
         above = score(corpus.background_nd)[None] > score(white_nd[part])[:, None]
         ranks.extend((1.0 / (1.0 + above.sum(1))).tolist())
     return float(np.mean(ranks))
-
-
-@dataclass(frozen=True, slots=True)
-class Worth:
-    """What scores of a class are worth, learned on judged rows of scenes that gave no example.
-
-    Attributes:
-        probability: From scores to probabilities; None abstains.
-        threshold: Lowest score to accept; None accepts nothing.
-        precision: Precision at the threshold on the judged rows; None without a threshold.
-        precision_low: Lower end of its 95 % Wilson interval.
-        precision_high: Upper end.
-        right: Right rows that were judged.
-        reason: Why it abstains, or "".
-    """
-
-    probability: ProbabilityMap | None
-    threshold: float | None
-    precision: float | None
-    precision_low: float | None
-    precision_high: float | None
-    right: int
-    reason: str = ""
-
-
-def judge(score_n: NDArray[np.floating], true_n: NDArray[np.bool_], target: float, *, assurance: float = 1.0) -> Worth:
-    """Probabilities and a threshold from judged rows.
-
-    Args:
-        score_n: Scores of judged rows, shape (N,).
-        true_n: Whether each is of the class, shape (N,).
-        target: Precision to reach, (0, 1).
-        assurance: Normal deviate of doubt by which the measured precision has to stand above the target: a threshold picked as the
-            best of many looks better than it is. 0 takes the figure as measured.
-
-    Returns:
-        What the scores are worth; abstains below `FEWEST_JUDGED` right rows, or where no threshold reaches the target.
-    """
-    right = int(true_n.sum())
-    nothing = Worth(None, None, None, None, None, right)
-    if right < FEWEST_JUDGED or len(true_n) - right < FEWEST_JUDGED:
-        return Worth(None, None, None, None, None, right, f"abstains: {right} right answers, expected {FEWEST_JUDGED} or more")
-    probability = fit_probability(score_n, true_n)
-    if probability is None:
-        return Worth(None, None, None, None, None, right, "abstains: higher scores do not mean the class more often")
-    found = threshold_at_precision(np.asarray(score_n), true_n, target, assurance=assurance)
-    if found is None:
-        reason = f"accepts nothing: precision {target:.2f} is not reached on judged rows"
-        return Worth(probability, None, nothing.precision, None, None, right, reason)
-    threshold, hits, accepted = found
-    low, high = wilson_interval(hits, accepted)
-    return Worth(probability, threshold, hits / accepted, low, high, right)

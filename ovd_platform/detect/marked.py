@@ -3,8 +3,8 @@
 Belongs here: prototypes, heads and thresholds from answers marked right and wrong, and detection with them. Does not belong here: where
 marks are kept (`flow.saved_classes`), labels of whole scenes (`calibrate`).
 
-What was marked is known; of the rest of the corpus a sample stands for what is not meant, without the rows most alike to what was
-marked right. A probability therefore speaks of the marked answers together with that sample; precision is that of held-out folds.
+What was marked is known; of the rest of the corpus a sample stands for what is not meant, without the rows that are as alike to what
+was marked right as that is to itself: nobody judged them. A probability therefore speaks of the marked answers together with that sample; precision is that of held-out folds.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,7 +14,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ovd_platform.detect.calibrate import _Evidence, _evidence, _fit_class, _one_version, _space, log_odds
+from ovd_platform.detect.calibrate import (
+    DEFAULT_OBJECTNESS_WEIGHT,
+    _Evidence,
+    _evidence,
+    _fit_class,
+    _one_version,
+    _space,
+    log_odds,
+)
 from ovd_platform.detect.calibration import Calibration, ClassCalibration
 from ovd_platform.detect.detect import detect_scene
 from ovd_platform.detect.matching import MATCH_IOU, NEGATIVE, overlap_pairs
@@ -26,6 +34,7 @@ from ovd_platform.records.scene import SceneRecord
 from ovd_platform.stores.vector_rows import boxes_of, centred_units, units
 
 _TOO_ALIKE = 0.01
+_SLACK = 0.25
 _QUIET_SHARE = 0.999
 Box = tuple[float, float, float, float]
 
@@ -91,22 +100,27 @@ def fit_marked(
         seed: Of folds, k-means and samples.
 
     Returns:
-        The calibration. A class with fewer than 10 marked proposals has no probability; its threshold lies above everything marked
-        wrong and above 99.9 % of the sample.
+        The calibration. A class with fewer than 10 marked proposals, or whose marks do not reach the target precision on held-out
+        folds, has no probability; its threshold lies above 99.9 % of what was marked wrong and of the sample.
     """
     encoder, proposer = _one_version(rows)
-    space = _space(rows, np.full(len(rows), NEGATIVE), text_vectors_kd, background_vectors, seed)
+    given = [marks.get(name, Marks(())) for name in vocabulary.names]
+    judged = [(marked_rows(rows, own.right), marked_rows(rows, own.wrong)) for own in given]
+    centred = _space(rows, np.full(len(rows), NEGATIVE), text_vectors_kd, background_vectors, seed)
+    labels = [_labels(rows, centred, right, wrong, k) for k, (right, wrong) in enumerate(judged)]
+    meant_n = np.any([label_n != NEGATIVE for label_n in labels], axis=0)  # what is looked for is no background
+    space = _space(rows, np.where(meant_n, 0, NEGATIVE), text_vectors_kd, background_vectors, seed)
     entries, prototypes, heads = [], {}, {}
     for k, name in enumerate(vocabulary.names):
-        own = marks.get(name, Marks(()))
-        right, wrong = marked_rows(rows, own.right), marked_rows(rows, own.wrong)
-        label_n = _labels(rows, space, right, wrong, k)
+        label_n = labels[k]
         known = np.flatnonzero(label_n != _LEFT_OUT)
         taken = rows.take(pa.array(known))
         evidence = _evidence(taken, label_n[known], np.zeros(len(known)), space, text_vectors_kd)
         has_words = text_vectors_kd is not None and name not in wordless
         entry, prototypes[name], head = _fit_class(name, k, evidence, space, vocabulary.target_precision, has_words, seed)
-        if head is not None:
+        if entry.threshold is None:  # a person who saves a class wants answers: the careful threshold instead of none
+            entry = _without_probability(entry)
+        elif head is not None:
             heads[name] = head
         if entry.slope is None:
             shown = (chips or {}).get(name)
@@ -142,10 +156,32 @@ def _labels(
     if len(right):
         visual_nd = space.visual(rows)
         near_n = (visual_nd @ visual_nd[right].T).max(axis=1)
-        label_n[near_n > np.quantile(near_n, 1 - _TOO_ALIKE)] = _LEFT_OUT
+        label_n[near_n > _too_alike(visual_nd[right], near_n)] = _LEFT_OUT
     label_n[wrong] = NEGATIVE
     label_n[right] = k
     return label_n
+
+
+def _too_alike(right_nd: FloatArray, near_n: FloatArray) -> float:
+    """Similarity above which an unmarked row may well be of the class: about as alike as the marked ones are to each other.
+
+    That is their usual nearest similarity less a quarter of the way down to a typical row; at least the 1 % most alike rows lie above it,
+    and at most half of all rows.
+    """
+    typical = float(np.median(near_n))
+    level = float(np.quantile(near_n, 1 - _TOO_ALIKE))
+    if len(right_nd) > 1:
+        among_nn = right_nd @ right_nd.T
+        np.fill_diagonal(among_nn, -np.inf)
+        own = float(np.median(among_nn.max(axis=1)))
+        level = min(level, own - _SLACK * (own - typical))
+    return max(level, typical)
+
+
+def _without_probability(entry: ClassCalibration) -> ClassCalibration:
+    return replace(
+        entry, kind="prototype", objectness_weight=DEFAULT_OBJECTNESS_WEIGHT, slope=None, intercept=None, beta=None, curve=()
+    )
 
 
 def _watched(

@@ -108,9 +108,14 @@ class BuiltinEncoder:
     ) -> FloatArray:
         """Visual vectors of whole chips; see `Encoder`."""
         out = np.zeros((len(images), self.dim), dtype=np.float32)
+        alike: dict[tuple[BandKey, ...], list[tuple[int, Tensor]]] = {}
         for row, (pixels_chw, valid_hw, profile, keys) in enumerate(images):
             planes = fit_square(normalised_image(pixels_chw, valid_hw, profile), self._model.backbone.size.img_px)
-            out[row] = self._forward(planes[None], default_keys(len(planes), keys))[0].numpy()[0]
+            alike.setdefault(default_keys(len(planes), keys), []).append((row, planes))
+        for own_keys, members in alike.items():
+            for start in range(0, len(members), _BATCH):
+                rows, squares = zip(*members[start : start + _BATCH], strict=True)
+                out[list(rows)] = self._forward(torch.stack(squares), own_keys)[0].numpy()
         return out
 
     def embed_image_language(self, image_chw: NDArray[np.float32], keys: Sequence[BandKey] | None = None) -> FloatArray:

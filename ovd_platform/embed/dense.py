@@ -51,8 +51,8 @@ def iterate_regions(
         Row numbers (M,) into ``squares_n4``, tokens (M, P, D), tokens of the branch (M, P, D) or None.
     """
     for rows in square_groups(squares_n4):
-        left, top = np.floor(squares_n4[rows, :2].min(axis=0)).astype(int) - 1
-        right, bottom = np.ceil(squares_n4[rows, 2:].max(axis=0)).astype(int) + 1
+        left, top = np.floor(squares_n4[rows, :2].min(axis=0)).astype(int)
+        right, bottom = np.ceil(squares_n4[rows, 2:].max(axis=0)).astype(int)
         chip = scene.read(Window(int(left), int(top), int(right - left), int(bottom - top)))
         planes_chw = torch.from_numpy(normalise(chip.pixels_chw, chip.valid_hw, profile))
         offset = np.array([left, top, left, top], dtype=np.float32)
@@ -68,9 +68,13 @@ def _pooled(
 ) -> tuple[Tensor, Tensor | None]:
     from torchvision.ops import roi_align
 
-    images, down, across = _windows(planes_chw, img_px, scale)
+    size = [max(1, round(side * scale)) for side in planes_chw.shape[1:]]
+    # Whole pixels are made of each axis, so its own ratio places the boxes, not the scale that was asked for.
+    ratio_x, ratio_y = size[1] / planes_chw.shape[2], size[0] / planes_chw.shape[1]
+    images, down, across = _windows(planes_chw, img_px, size)
     grid = img_px // patch_px
-    indexed = torch.cat([torch.zeros(len(squares_n4), 1), squares_n4 * (scale / patch_px)], dim=1)
+    ratios = torch.tensor([ratio_x, ratio_y, ratio_x, ratio_y], dtype=torch.float32)
+    indexed = torch.cat([torch.zeros(len(squares_n4), 1), squares_n4 * ratios / patch_px], dim=1)
     pooled: list[Tensor | None] = []
     for tokens_bpd in tokens_of(images):
         if tokens_bpd is None:
@@ -86,10 +90,9 @@ def _pooled(
     return first, second
 
 
-def _windows(planes_chw: Tensor, img_px: int, scale: float) -> tuple[Tensor, int, int]:
-    """Cut an image into windows side by side; what is left over is filled by repeating its edge."""
-    if scale != 1.0:
-        size = [max(1, round(side * scale)) for side in planes_chw.shape[1:]]
+def _windows(planes_chw: Tensor, img_px: int, size: list[int]) -> tuple[Tensor, int, int]:
+    """Bring an image to (height, width) and cut it into windows side by side; what is left over is filled by repeating its edge."""
+    if size != list(planes_chw.shape[1:]):
         planes_chw = F.interpolate(planes_chw[None], size=size, mode="bilinear", antialias=True, align_corners=False)[0]
     height, width = planes_chw.shape[1:]
     down, across = -(-height // img_px), -(-width // img_px)

@@ -18,6 +18,8 @@ from ovd_platform.records.pair import FigureKind
 from ovd_platform.stores.home import content_hash, file_hash, read_json, write_json
 
 OF_EACH = 160
+_BATCH = 16
+_LONGEST_PX = 256
 MODEL_FILE = "figure_kinds.json"
 Embed = Callable[[Sequence[NDArray[Any]]], NDArray[np.float32]]
 
@@ -37,27 +39,40 @@ def starter_embedding() -> Embed | None:
     state = Starter.of("optical-backbone").state()
     if state is None:
         return None
+    import cv2
+
     from ovd_platform.documents.image_statistics import unit_image
     from ovd_platform.embed.builtin import BuiltinEncoder
 
     encoder = BuiltinEncoder(state, precision="float32")
 
     def embed(pictures: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-        planes = [np.moveaxis(unit_image(picture), -1, 0) for picture in pictures]
+        planes = []
+        for picture in pictures:
+            image = unit_image(picture)
+            scale = _LONGEST_PX / max(image.shape[:2])
+            if scale < 1:  # the mean over areas first: the resampling kernel over a large picture takes longer than the network
+                size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+                image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            planes.append(np.moveaxis(image, -1, 0))
         return encoder.embed_images([(np.ascontiguousarray(plane), None, None, None) for plane in planes])
 
     return embed
 
 
-def picture_features(picture: NDArray[Any], embed: Embed | None) -> NDArray[np.float64]:
-    """Features of one picture, shape (F,)."""
+def picture_features(pictures: Sequence[NDArray[Any]], embed: Embed | None) -> NDArray[np.float64]:
+    """Features of pictures, shape (N, F)."""
     from ovd_platform.documents.image_statistics import measure
     from ovd_platform.documents.kind_model import features
 
-    return features(measure(picture), embed([picture])[0] if embed is not None else None)
+    looks: list[NDArray[np.float32] | None] = [None] * len(pictures)
+    if embed is not None:
+        for start in range(0, len(pictures), _BATCH):
+            looks[start : start + _BATCH] = [*embed(pictures[start : start + _BATCH])]
+    return np.stack([features(measure(picture), look) for picture, look in zip(pictures, looks, strict=True)])
 
 
-def train_on_made_pictures(seed: int, of_each: int = OF_EACH) -> Any:
+def train_on_made_pictures(seed: int, of_each: int) -> Any:
     """Train the classifier and measure it on made pictures of another seed and on a real photograph it never saw.
 
     Args:
@@ -68,17 +83,13 @@ def train_on_made_pictures(seed: int, of_each: int = OF_EACH) -> Any:
     from ovd_platform.documents.kind_model import KINDS, logits, train_kind_model, with_facts
 
     embed = starter_embedding()
-    made = [(kind, picture_features(picture, embed)) for kind, picture in training_pictures(seed, of_each)]
-    model = train_kind_model(np.stack([row for _, row in made]), [kind for kind, _ in made], embedding=starter_version())
-    unseen: list[tuple[FigureKind, NDArray[np.float64]]] = [
-        (kind, picture_features(picture, embed)) for kind, picture in training_pictures(seed + 7919, max(8, of_each // 4))
-    ]
+    made = list(training_pictures(seed, of_each))
+    shown = picture_features([picture for _, picture in made], embed)
+    model = train_kind_model(shown, [kind for kind, _ in made], embedding=starter_version())
+    unseen: list[tuple[FigureKind, NDArray[Any]]] = list(training_pictures(seed + 7919, max(8, of_each // 4)))
     rng = np.random.default_rng([seed, 82])
-    unseen += [
-        ("photograph", picture_features(random_crop(picture, rng), embed))
-        for picture in photographs(held_out=True) * max(8, of_each // 8)
-    ]
-    best = logits(model, np.stack([row for _, row in unseen])).argmax(axis=1)
+    unseen += [("photograph", random_crop(picture, rng)) for picture in photographs(held_out=True) * max(8, of_each // 8)]
+    best = logits(model, picture_features([picture for _, picture in unseen], embed)).argmax(axis=1)
     right = Counter(kind for (kind, _), index in zip(unseen, best, strict=True) if KINDS[int(index)] == kind)
     total = Counter(kind for kind, _ in unseen)
     recall = {kind: round(right[kind] / total[kind], 4) for kind in KINDS if total[kind]}
@@ -92,7 +103,7 @@ def _inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
 
 
 def _build(task: Task) -> Built:
-    model = train_on_made_pictures(task.ws.config.seed)
+    model = train_on_made_pictures(task.ws.config.seed, OF_EACH)
     write_json(task.folder / MODEL_FILE, model.to_dict())
     facts = model.facts
     recall = {f"recall_{kind}": value for kind, value in facts["recall"].items()}
@@ -101,7 +112,7 @@ def _build(task: Task) -> Built:
     )
 
 
-FIGURE_KINDS = Stage("figure_kinds", "1", _inputs, _build)
+FIGURE_KINDS = Stage("figure_kinds", "2", _inputs, _build)
 
 
 def load_kind_model(ws: Workspace) -> Any:

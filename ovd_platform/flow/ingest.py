@@ -107,6 +107,7 @@ def _read(ws: Workspace, uri: str, scene_id: str, generation: int) -> SceneRecor
         scene_id=scene_id,
         mode=ws.config.version_mode,
         generation=generation,
+        largest_mpx=ws.config.guard.largest_mpx,
     )
     return SceneRecord.from_dict(record)
 
@@ -118,11 +119,11 @@ def _known_by_uri(ws: Workspace) -> dict[str, dict[str, Any]]:
 
 def _stamp(uri: str) -> list[list[float]]:
     """Size and time of change of every file behind a scene; enough to notice an edit without reading it."""
-    from ovd_platform.raster.identity import side_files
+    from ovd_platform.raster.identity import side_files, source_files
 
     stamps = []
     for part in uri.split("|"):
-        for file in (Path(part), *side_files(part)):
+        for file in (Path(part), *side_files(part), *source_files(part)):
             if file.exists():
                 facts = file.stat()
                 stamps.append([facts.st_size, facts.st_mtime])

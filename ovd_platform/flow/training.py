@@ -73,7 +73,7 @@ def _build_shards(task: Task) -> Built:
     )
 
 
-TRAINING_SHARDS = Stage("training_shards", "2", _shards_inputs, _build_shards)
+TRAINING_SHARDS = Stage("training_shards", "3", _shards_inputs, _build_shards)
 
 
 # --- backbone ----------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from ovd_platform.errors import InputError
 from ovd_platform.learn.proposer_crops import CropSampler, LabelledScene, Progress, labelled_scenes, load_regions
 from ovd_platform.learn.proposer_loss import detector_loss, paint_targets
 from ovd_platform.learn.trained import Trained
-from ovd_platform.models.light_detector import LightDetector, LightDetectorConfig, bfloat16_is_fast
+from ovd_platform.models.light_detector import LAYOUT, LightDetector, LightDetectorConfig
+from ovd_platform.models.precision import fast_bfloat16
 from ovd_platform.models.stems import BandReading
 from ovd_platform.raster.radiometry import InstrumentProfile
 from ovd_platform.raster.scene import Scene
@@ -212,7 +213,7 @@ class _Run:
         """Step until the budget is spent."""
         self.model.train()
         saved_s = last = time.monotonic()
-        reduced = bfloat16_is_fast()
+        reduced = fast_bfloat16()
         while True:
             done = self.step / steps if steps is not None else self.seconds / (60.0 * (minutes or 0.0) + 1e-9)
             if done >= 1:
@@ -312,6 +313,7 @@ def _card(
     return {
         "kind": "proposer",
         "architecture": "light-detector",
+        "layout": LAYOUT,
         "modality": records[0].modality,
         "input_scale": scale,
         "scales": [float(one) for one in look_scales],

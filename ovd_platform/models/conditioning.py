@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from ovd_platform.records.scene import SceneRecord
 
+# Models of before know the first of these fields only: new ones go to the end (`vit.build_backbone`).
 METADATA_FIELDS: tuple[str, ...] = (
     "sun_elevation", "off_nadir", "incidence", "log_gsd", "season_sin", "season_cos", "hour_sin", "hour_cos",
+    "look",
 )  # fmt: skip
 
 
@@ -32,6 +34,7 @@ def metadata_vector(record: SceneRecord) -> tuple[float, ...]:
         None if view.incidence_deg is None else view.incidence_deg / 45.0 - 1.0,
         None if not record.gsd_m else math.log2(record.gsd_m) / 4.0,
         *_time(record.acquired),
+        {"left": -1.0, "right": 1.0}.get(view.look or ""),
     ]
     flat: list[float] = []
     for value in values:

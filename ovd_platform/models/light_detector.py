@@ -8,6 +8,7 @@ Points"), how far are its four edges (after Tian et al. 2019, "FCOS"), and how w
 IoU).
 """
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -24,6 +25,12 @@ STRIDE_PX = 4
 
 PAD_PX = 32
 """Chips are padded to a multiple of the deepest stride."""
+
+CONTEXT_PX = 128
+"""Working-scale pixels around a cell that its answer depends on: how far the strided and the deep convolutions reach together."""
+
+LAYOUT = 1
+"""Version of the network's structure, part of every card; weights of another layout do not fit."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +72,6 @@ class DetectorMaps:
     quality_bhw: Tensor
 
 
-def bfloat16_is_fast() -> bool:
-    """Whether this processor multiplies bfloat16 natively; elsewhere it would be slower than float32."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
 class _ConvNorm(nn.Sequential):
     """Convolution and batch normalisation."""
 
@@ -90,8 +92,8 @@ class _ResidualBlock(nn.Module):
         self.shortcut = nn.Sequential(*steps)
 
     def forward(self, x_bchw: Tensor) -> Tensor:
-        hidden = functional.relu(self.first(x_bchw))
-        return functional.relu(self.second(hidden) + self.shortcut(x_bchw))
+        hidden = functional.relu_(self.first(x_bchw))
+        return functional.relu_(self.second(hidden) + self.shortcut(x_bchw))
 
 
 class LightDetector(nn.Module):
@@ -188,8 +190,8 @@ class LightDetector(nn.Module):
             feature = stage(feature)
             levels.append(lateral(feature))
         down = levels[2] + _doubled(levels[3])
-        middle = functional.relu(self.smooth8(functional.relu(levels[1] + _doubled(down))))
-        out = self.out(self.head(functional.relu(levels[0] + _doubled(middle)))).float()
+        middle = functional.relu_(self.smooth8(functional.relu_(levels[1] + _doubled(down))))
+        out = self.out(self.head(functional.relu_(levels[0] + _doubled(middle)))).float()
         reach_b4hw = torch.exp(out[:, 1:5].clamp(-4.0, 4.0)) * (3.0 * STRIDE_PX)
         return DetectorMaps(out[:, 0], reach_b4hw, out[:, 5])
 
@@ -226,13 +228,18 @@ def decode_maps(maps: DetectorMaps, *, top: int, floor: float = 0.02) -> list[tu
         Per chip: boxes x0, y0, x1, y1 in working-scale pixels, shape (N, 4), and objectness, shape (N,), falling; objectness
         is the heat times the square root of the expected IoU.
     """
-    heat = maps.heat_bhw.sigmoid()
-    peak = functional.max_pool2d(heat[:, None], 3, 1, 1)[:, 0] == heat
-    objectness = torch.where(peak, heat * maps.quality_bhw.sigmoid().sqrt(), 0.0).flatten(1)
-    boxes = boxes_from_reach(maps.reach_b4hw).flatten(2)
+    heat_bhw = maps.heat_bhw.contiguous()
+    peak_bhw = functional.max_pool2d(heat_bhw[:, None], 3, 1, 1)[:, 0] == heat_bhw
+    peak_bhw &= heat_bhw >= math.log(floor / (1 - floor))  # Objectness is never above the heat.
+    width = heat_bhw.shape[-1]
     answers = []
-    for scores_n, boxes_4n in zip(objectness, boxes, strict=True):
-        values, index = scores_n.topk(min(top, len(scores_n)))
-        keep = values >= floor
-        answers.append((boxes_4n[:, index[keep]].T.contiguous(), values[keep]))
+    for heat_hw, reach_4hw, quality_hw, peak_hw in zip(heat_bhw, maps.reach_b4hw, maps.quality_bhw, peak_bhw, strict=True):
+        cell_n = peak_hw.flatten().nonzero()[:, 0]
+        score_n = heat_hw.flatten()[cell_n].sigmoid() * quality_hw.flatten()[cell_n].sigmoid().sqrt()
+        values, best = score_n.topk(min(top, len(score_n)))
+        best = best[values >= floor]
+        cell_n = cell_n[best]
+        x_n, y_n = ((part + 0.5) * STRIDE_PX for part in (cell_n % width, cell_n // width))
+        left, upper, right, lower = reach_4hw.flatten(1)[:, cell_n]
+        answers.append((torch.stack([x_n - left, y_n - upper, x_n + right, y_n + lower], 1), score_n[best]))
     return answers

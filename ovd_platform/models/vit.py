@@ -248,6 +248,10 @@ def build_backbone(
         metadata=metadata or any(name.startswith("film.") for name in part),
     )
     loaded = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in part.items()}
+    film = loaded.get("film.mlp.0.weight")
+    if film is not None:
+        # A model of fewer metadata fields: what it never saw has no weight.
+        loaded["film.mlp.0.weight"] = F.pad(film, (0, 2 * len(METADATA_FIELDS) - film.shape[1]))
     backbone.load_state_dict({**backbone.state_dict(), **loaded} if bands != "native" or metadata else loaded)
     return backbone
 

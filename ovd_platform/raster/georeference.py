@@ -126,11 +126,11 @@ def _control_of(dataset: Any, height_m: float | None) -> GroundControl | None:
 
 
 def _rational_of(dataset: Any) -> RationalModel | None:
-    stated = dataset.rpcs.to_gdal() if dataset.rpcs is not None else _side_file(dataset.name)
-    if not stated:
-        return None
     try:
-        return _rational(stated)
+        # Asking for an incomplete one is an error in itself.
+        model = dataset.rpcs
+        stated = model.to_gdal() if model is not None else _side_file(dataset.name)
+        return _rational(stated) if stated else None
     except (InputError, KeyError, ValueError, IndexError) as error:
         logger.warning("%s: its RPC cannot be used: %s", dataset.name, error)
         return None

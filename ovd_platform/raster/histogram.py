@@ -6,7 +6,7 @@ integers of up to 16 bits have one bin a value; floats are binned by the upper h
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,17 +41,19 @@ def magnitude_db(values: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(20.0 * np.log10(np.maximum(magnitude, np.float32(1e-6))), dtype=np.float32)
 
 
-def _float_keys(values: NDArray[Any]) -> NDArray[np.uint16]:
-    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    ordered = np.where(bits >> 31 != 0, ~bits, bits | np.uint32(0x80000000))
-    return (ordered >> 16).astype(np.uint16)
-
-
 def _float_values(keys: NDArray[np.int64]) -> NDArray[np.float64]:
     # The middle of a bin: lower half of the bit pattern at 0x8000.
     ordered = (keys.astype(np.uint32) << np.uint32(16)) | np.uint32(0x8000)
     bits = np.where(ordered >> 31 != 0, ordered & np.uint32(0x7FFFFFFF), ~ordered)
     return bits.astype(np.uint32).view(np.float32).astype(np.float64)
+
+
+class Extent(NamedTuple):
+    """What counting a part of a band found besides: extremes and mean, in source units or in dB; 0 where nothing was counted."""
+
+    low: float
+    high: float
+    mean: float
 
 
 @dataclass(slots=True)
@@ -78,36 +80,43 @@ class BandHistogram:
 
     def accumulate(self, values: NDArray[Any]) -> None:
         """Add valid values of any shape (mask them first); NaN is not a value and must not be among them."""
-        if values.size == 0:
-            return
-        if self.kind in ("unsigned", "signed") and values.dtype.kind in "ui":
-            from ovd_platform.raster.kernels import count_values
+        if values.size:
+            self.accumulate_band(values if values.ndim == 2 else values.reshape(1, -1), None)
 
-            table_hw = values if values.ndim == 2 else values.reshape(1, -1)
-            count_values(table_hw, None, self.counts, 32768 if self.kind == "signed" else 0)
-            return
-        flat = values.reshape(-1)
-        if self.kind in ("unsigned", "signed"):
-            keys: NDArray[Any] = flat.astype(np.int32) + (32768 if self.kind == "signed" else 0)
-        elif self.kind == "db":
-            keys = np.clip((magnitude_db(flat) - _DB_LOW) / _DB_STEP, 0, _BINS - 1).astype(np.uint16)
-        else:
-            keys = _float_keys(flat)
-        self.counts += np.bincount(keys, minlength=_BINS)
-
-    def accumulate_band(self, band_hw: NDArray[Any], valid_hw: NDArray[np.bool_] | None) -> None:
+    def accumulate_band(self, band_hw: NDArray[Any], valid_hw: NDArray[np.bool_] | None) -> Extent:
         """Add the valid pixels of a band.
 
         Args:
-            band_hw: Values, shape (H, W); may be a view.
+            band_hw: Values, shape (H, W); may be a view. A ``db`` histogram takes amplitudes here.
             valid_hw: Shape (H, W), bool; None where all are valid.
-        """
-        if self.kind in ("unsigned", "signed") and band_hw.dtype.kind in "ui":
-            from ovd_platform.raster.kernels import count_values
 
-            count_values(band_hw, valid_hw, self.counts, 32768 if self.kind == "signed" else 0)
-        else:
-            self.accumulate(band_hw if valid_hw is None else band_hw[valid_hw])
+        Returns:
+            Extent of the valid values; of decibels for a ``db`` histogram.
+        """
+        if self.kind == "db":
+            return self.accumulate_decibels(magnitude_db(band_hw), valid_hw)
+        from ovd_platform.raster.kernels import count_floats, count_values
+
+        if self.kind in ("unsigned", "signed") and band_hw.dtype.kind in "ui":
+            offset = 32768 if self.kind == "signed" else 0
+            lowest, highest, number, total = count_values(band_hw, valid_hw, self.counts, offset)
+            if not number:
+                return Extent(0.0, 0.0, 0.0)
+            return Extent(float(lowest - offset), float(highest - offset), total / number - offset)
+        low, high, number, mean = count_floats(band_hw.astype(np.float32, copy=False), valid_hw, self.counts, None)
+        if not number:
+            return Extent(0.0, 0.0, 0.0)
+        if band_hw.dtype != np.float32:  # Bins are coarse anyway; the extremes are exact.
+            values_n = band_hw if valid_hw is None else band_hw[valid_hw]
+            low, high = float(values_n.min()), float(values_n.max())
+        return Extent(low, high, mean / number)
+
+    def accumulate_decibels(self, band_hw: NDArray[np.float32], valid_hw: NDArray[np.bool_] | None) -> Extent:
+        """Add the valid pixels of a band that is in decibels already (`magnitude_db`); for ``db`` histograms."""
+        from ovd_platform.raster.kernels import count_floats
+
+        low, high, number, total = count_floats(band_hw, valid_hw, self.counts, (_DB_LOW, _DB_STEP))
+        return Extent(low, high, total / number) if number else Extent(0.0, 0.0, 0.0)
 
     def merged(self, other: "BandHistogram") -> "BandHistogram":
         """New histogram of both.

@@ -1,18 +1,28 @@
 """Names and versions of scenes. Belongs here: slugs and content hashes; what a scene is like is metadata's."""
 
 import hashlib
+import html
 import json
+import os
 import re
+import stat
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ovd_platform.errors import InputError, UnreachableRasterError, UnreadableRasterError
+from ovd_platform.errors import (
+    DamagedRasterError,
+    InputError,
+    NotARasterError,
+    UnreachableRasterError,
+    UnreadableRasterError,
+)
 
 HashMode = Literal["sha256", "sampled"]
 
 MAX_SLUG = 63
 _BLOCK_BYTES = 1 << 20
+_VRT_BYTES = 64 << 20
 _SAMPLES = 16
 _SIDE_SUFFIXES = (".ovd.json", ".RPB", ".rpb", "_RPC.TXT", "_rpc.txt", ".tfw", ".jgw", ".pgw", ".wld")
 _SIDE_ENDINGS = (".aux.xml", ".msk")
@@ -73,6 +83,58 @@ def scene_slug(uri: str, taken: Collection[str] = ()) -> str:
     if slug in taken:
         slug = f"{slug[: MAX_SLUG - 9]}-{digest[:8]}"
     return slug
+
+
+def check_files(uri: str) -> None:
+    """Refuse what is no ordinary readable file before anything opens it: a pipe would be waited for, a device never ends.
+
+    Args:
+        uri: Path, /vsi path, URL, or band stack; only local members are looked at.
+
+    Raises:
+        NotARasterError: If a member is a folder, pipe, socket or device.
+        DamagedRasterError: If one is empty.
+        UnreadableRasterError: If one is missing, may not be read, or has a ``|`` in its name.
+    """
+    if "|" in uri and is_local(uri) and os.path.lexists(uri):
+        raise UnreadableRasterError(f"Cannot open {uri}: expected a name without '|', which joins bands. Rename the file.")
+    for path in filter(is_local, member_paths(uri)):
+        try:
+            facts = Path(path).stat()
+        except OSError as error:
+            raise UnreadableRasterError(
+                f"Cannot open {path}: expected a file, got {error.strerror or error}. Check the path."
+            ) from error
+        if not stat.S_ISREG(facts.st_mode):
+            kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "a pipe, socket or device"
+            raise NotARasterError(f"Cannot open {path}: expected a file, got {kind}. Leave it out.")
+        if not facts.st_size:
+            raise DamagedRasterError(f"Cannot open {path}: expected a whole raster, got an empty file. Copy it again.")
+        if not os.access(path, os.R_OK):
+            raise UnreadableRasterError(
+                f"Cannot open {path}: expected permission to read it, got none. Give it to the user who runs the platform."
+            )
+
+
+_SOURCE = re.compile(r"<Source(?:Filename|Dataset)\b([^>]*)>([^<]+)</Source")
+
+
+def source_files(path: str) -> list[Path]:
+    """Local files a virtual raster (``.vrt``) is made of, those of virtual rasters among them too; sorted, without the raster itself."""
+    found: set[Path] = set()
+    open_ends = [Path(path)] if is_local(path) else []
+    while open_ends:
+        file = open_ends.pop()
+        if file.suffix.lower() != ".vrt" or not file.is_file() or file.stat().st_size > _VRT_BYTES:
+            continue
+        for attributes, name in _SOURCE.findall(file.read_text(encoding="utf-8", errors="replace")):
+            text = html.unescape(name).strip()
+            # A relative name without the mark starts at the working directory, as GDAL has it.
+            source = file.parent / text if re.search(r"relativeToVRT\s*=\s*[\"']1", attributes, re.IGNORECASE) else Path(text)
+            if is_local(text) and source not in found and source != Path(path) and source.is_file():
+                found.add(source)
+                open_ends.append(source)
+    return sorted(found)
 
 
 def side_files(path: str) -> list[Path]:
@@ -141,7 +203,8 @@ def scene_version(uri: str, mode: HashMode = "sha256", generation: int = 0) -> s
         generation: Ingest generation; raising it makes a new version of the same bytes.
 
     Returns:
-        ``h`` (whole) or ``s`` (sampled), 16 hex digits of the hash of files and side files, ``-g`` and the generation.
+        ``h`` (whole) or ``s`` (sampled), 16 hex digits of the hash of files, side files and the sources of a virtual raster, ``-g``
+        and the generation.
 
     Raises:
         InputError: If the mode is unknown.
@@ -149,6 +212,7 @@ def scene_version(uri: str, mode: HashMode = "sha256", generation: int = 0) -> s
     """
     if mode not in ("sha256", "sampled"):
         raise InputError(f"Cannot version {uri}: expected mode sha256 or sampled, got {mode!r}.")
+    check_files(uri)
     digest = hashlib.sha256()
     prefix = "h" if mode == "sha256" else "s"
     for member in member_paths(uri):
@@ -157,7 +221,8 @@ def scene_version(uri: str, mode: HashMode = "sha256", generation: int = 0) -> s
             _hash_remote(member, digest)
             continue
         try:
-            (_hash_whole if mode == "sha256" else _hash_sampled)(Path(member), digest)
+            for file in (Path(member), *source_files(member)):
+                (_hash_whole if mode == "sha256" else _hash_sampled)(file, digest)
             for side in side_files(member):
                 digest.update(side.name.encode())
                 _hash_whole(side, digest)

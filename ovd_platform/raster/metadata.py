@@ -3,6 +3,8 @@
 Belongs here: putting them together. Does not belong here: finding them (`rasters`, `georeference`, `acquisition`, `overrides`).
 """
 
+import contextlib
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -12,10 +14,13 @@ import numpy as np
 
 from ovd_platform.errors import InputError, UnreadableRasterError
 from ovd_platform.geometry.footprint import scene_footprint
-from ovd_platform.geometry.place import gsd_m, position_error_m
+from ovd_platform.geometry.place import gsd_m, has_lonlat, pixel_to_lonlat, position_error_m
 from ovd_platform.raster.georeference import Place
 from ovd_platform.records.scene import Band, SceneRecord, View
 
+logger = logging.getLogger(__name__)
+
+_ASKED_AGAIN = 3
 _COMPLEX = {"complex_int16": "complex64", "complex64": "complex64", "complex128": "complex128"}
 _POLARISATION = re.compile(r"(?:^|[^a-z])(hh|hv|vh|vv)(?:[^a-z]|$)")
 
@@ -55,6 +60,23 @@ def effective_bits(dtype: np.dtype[Any], nbits: int | None, declared: int | None
     return bits
 
 
+def colours_of(dataset: Any) -> tuple[Any, ...]:
+    """Colour interpretation of every band of an open rasterio dataset.
+
+    Asking for it raises whatever GDAL could not make of other tags before (a private one, say), which says nothing of the pixels: once
+    raised, such an error is gone.
+
+    Raises:
+        CPLE_BaseError: GDAL's own, if asking fails again and again.
+    """
+    from rasterio._err import CPLE_BaseError
+
+    for _ in range(_ASKED_AGAIN):
+        with contextlib.suppress(CPLE_BaseError):
+            return tuple(dataset.colorinterp)
+    return tuple(dataset.colorinterp)
+
+
 def default_bands(datasets: Sequence[Any], band_lists: Sequence[Sequence[int]], stems: Sequence[str]) -> tuple[Band, ...]:
     """Bands: name from the description, else the colour, else the file stem (of a stack) or `band1`, `band2`, ...; scale, offset.
 
@@ -65,13 +87,14 @@ def default_bands(datasets: Sequence[Any], band_lists: Sequence[Sequence[int]], 
     """
     bands: list[Band] = []
     for dataset, indices, stem in zip(datasets, band_lists, stems, strict=True):
+        colours, descriptions, scales, offsets = colours_of(dataset), dataset.descriptions, dataset.scales, dataset.offsets
         for index in indices:
-            colour = dataset.colorinterp[index - 1].name
-            name = dataset.descriptions[index - 1] or (colour if colour in ("red", "green", "blue") else "")
+            colour = colours[index - 1].name
+            name = descriptions[index - 1] or (colour if colour in ("red", "green", "blue") else "")
             if not name:
                 alone = len(indices) == 1 and (len(datasets) > 1 or polarisation_in(stem))
                 name = stem if alone else f"band{len(bands) + 1}"
-            bands.append(Band(str(name).strip(), None, float(dataset.scales[index - 1]), float(dataset.offsets[index - 1])))
+            bands.append(Band(str(name).strip(), None, float(scales[index - 1]), float(offsets[index - 1])))
     return tuple(bands)
 
 
@@ -138,7 +161,12 @@ def complete_record(
     modality = overrides.get("modality", "sar" if polarisation else default_modality(dtype, chosen))
     if modality == "sar" and "bands" not in overrides:
         chosen = _polarimetric(chosen, polarisation)
-    bits = effective_bits(dtype, nbits, overrides.get("bits_effective"))
+    try:
+        bits = effective_bits(dtype, nbits, overrides.get("bits_effective"))
+    except InputError as error:
+        raise UnreadableRasterError(
+            f"Cannot describe {uri}: {error} Correct bits_effective in its .ovd.json, or what its side file says."
+        ) from error
     place = _overridden(place or Place(), overrides)
     record = SceneRecord(
         scene_id=scene_id,
@@ -163,7 +191,18 @@ def complete_record(
         block_px=block_px,
         rendered=overrides.get("rendered", False),
     )
-    return placed(record)
+    return placed(_without_impossible_place(record))
+
+
+def _without_impossible_place(record: SceneRecord) -> SceneRecord:
+    """The record without a georeference that puts its middle beyond a pole; a swapped or scaled transform does."""
+    if not has_lonlat(record):
+        return record
+    lat = pixel_to_lonlat(record, [[record.width_px / 2, record.height_px / 2]])[0, 1]
+    if not np.isfinite(lat) or abs(lat) <= 90.0:
+        return record
+    logger.warning("%s: its georeference says latitude %g: only pixel coordinates are known", record.uri, lat)
+    return replace(record, georeference="none", crs=None, transform=None, ground_control=None, position_error_m=None)
 
 
 def _overridden(place: Place, overrides: dict[str, Any]) -> Place:

@@ -31,7 +31,7 @@ from ovd_platform.raster.blocks import BlockFile
 from ovd_platform.raster.chips import both_valid, every_pixel_valid, padded_chip, values_valid
 from ovd_platform.raster.georeference import place_of
 from ovd_platform.raster.identity import gdal_path, is_local, is_unreachable, member_paths
-from ovd_platform.raster.metadata import complete_record, default_bands, numpy_dtype
+from ovd_platform.raster.metadata import colours_of, complete_record, default_bands, numpy_dtype
 from ovd_platform.raster.overrides import read_overrides
 from ovd_platform.raster.sidecars import sidecars_of
 from ovd_platform.raster.terrain import terrain_under
@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 _PROBE_PX = 256
 _MASK_SHARE = 0.9
+# Exact histograms of so many bands fill the default memory of the guarded process.
+_MOST_BANDS = 8192
 # Attribute access on a damaged file raises GDAL's own errors, which rasterio does not wrap in its public tree.
 _GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, MemoryError)
 
@@ -61,20 +63,30 @@ class _Member:
             raise UnreadableRasterError(
                 f"Cannot open {path}: expected a band, got none. Give one of its subdatasets: {inside}."
             )
+        if dataset.count > _MOST_BANDS:
+            dataset.close()
+            raise HostileRasterError(
+                f"Cannot open {path}: expected at most {_MOST_BANDS} bands, got {dataset.count}. Choose bands with a VRT."
+            )
         self.path = path
         self.blocks = BlockFile.of(dataset)
-        alphas = [index for index in dataset.indexes if dataset.colorinterp[index - 1] == ColorInterp.alpha]
+        # Each of these asks GDAL for every band: with hundreds of bands that is dearer than the pixels.
+        colours, self._dtypes, self.nodata = colours_of(dataset), dataset.dtypes, dataset.nodatavals
+        alphas = [index for index in dataset.indexes if colours[index - 1] == ColorInterp.alpha]
         self.alpha = next((index for index in alphas if dataset.count > 1 and self._masks(index)), None)
         self.bands = tuple(index for index in dataset.indexes if index != self.alpha)
         flags = dataset.mask_flag_enums[self.bands[0] - 1]
         self.own_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
         self.palette_c256: NDArray[np.uint8] | None = None
         self.opaque_256: NDArray[np.bool_] = np.ones(256, dtype=bool)
-        if dataset.count == 1 and dataset.colorinterp[0] == ColorInterp.palette and dataset.dtypes[0] == "uint8":
+        if dataset.count == 1 and colours[0] == ColorInterp.palette and self._dtypes[0] == "uint8":
             table = dataset.colormap(1)
-            colours = np.array([table.get(index, (0, 0, 0, 0)) for index in range(256)], dtype=np.uint8).T
+            looked_up = np.array([table.get(index, (0, 0, 0, 0)) for index in range(256)], dtype=np.uint8).T
             # A colour that is transparent marks missing pixels; a table without any opaque colour marks none.
-            self.palette_c256, self.opaque_256 = colours[:3], colours[3] > 0 if colours[3].any() else np.ones(256, dtype=bool)
+            self.palette_c256, self.opaque_256 = (
+                looked_up[:3],
+                looked_up[3] > 0 if looked_up[3].any() else np.ones(256, dtype=bool),
+            )
 
     def _masks(self, index: int) -> bool:
         """Whether a band declared as alpha is one: a fourth data band (near infrared) is often stored under that name."""
@@ -104,7 +116,7 @@ class _Member:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the pixels as they are read; None of GDAL's own types without a NumPy counterpart."""
-        return numpy_dtype([self.dataset.dtypes[index - 1] for index in self.bands])
+        return numpy_dtype([self._dtypes[index - 1] for index in self.bands])
 
     @property
     def bits(self) -> int | None:
@@ -127,7 +139,7 @@ class _Member:
         alpha_hw = None
         if self.alpha is not None:
             pixels_chw, alpha_hw = pixels_chw[:-1], pixels_chw[-1]
-        nodata_c = [self.dataset.nodatavals[index - 1] for index in self.bands]
+        nodata_c = [self.nodata[index - 1] for index in self.bands]
         valid_hw = values_valid(pixels_chw, nodata_c)
         if alpha_hw is not None:
             valid_hw = both_valid(valid_hw, alpha_hw > 0)
@@ -173,7 +185,7 @@ class RasterScene:
             raise UnreadableRasterError(
                 f"Cannot stack {uri}: expected files of one size, got {sorted(sizes)} px. Resample them to one grid first."
             )
-        dtype = numpy_dtype([member.dataset.dtypes[index - 1] for member in self._members for index in member.bands])
+        dtype = np.result_type(*(member.dtype for member in self._members))
         stems = [Path(member.path).stem for member in self._members]
         bands = default_bands([m.dataset for m in self._members], [m.bands for m in self._members], stems)
         if len(self._members) == 1 and self._members[0].palette_c256 is not None:
@@ -243,7 +255,7 @@ class RasterScene:
                 f"Cannot decode {self.record.uri} at {window.xyxy}: expected pixels, got {reason}. Replace the damaged file."
             ) from error
         declared = self.record.nodata
-        if declared is not None and declared not in self._members[0].dataset.nodatavals:
+        if declared is not None and declared not in self._members[0].nodata:
             valid_hw = both_valid(valid_hw, values_valid(out_chw, [declared] * len(out_chw)))
         return valid_hw
 

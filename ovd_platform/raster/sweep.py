@@ -9,7 +9,7 @@ has a margin. A scene too wide for the budget is walked in columns of windows; b
 twice.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +24,9 @@ from ovd_platform.records.window import Window
 DEFAULT_BUDGET_BYTES = 128 << 20
 _PLAIN_BLOCK = (256, 64)
 _TALL_BLOCK = 1024
-_PIECE_PX = 1 << 18
 
 # One buffer waits here for the next sweep: touching fresh memory costs a tenth of decoding a scene into it.
 _SPARE: list[NDArray[np.uint8]] = []
-
-Observe = Callable[[NDArray[Any], NDArray[np.bool_]], None]
-"""Is shown pixels (C, H, W) and their validity (H, W); both are views that hold only during the call."""
 
 
 @dataclass(slots=True)
@@ -44,10 +40,8 @@ class _Strip:
         block: Width and height of the file's blocks.
         left: Column of the scene where the buffer begins; negative where windows reach past the edge.
         read: First and last column (exclusive) that exist and are read.
-        observed_from: Columns before this one were observed with another strip.
         pixels_chw: The buffer; columns outside of ``read`` stay 0.
         buffer: Its memory.
-        observe: See `sweep`.
         valid_hw: Validity of the buffer; None as long as no pixel was missing.
         origin: Row of the scene at the top of the buffer.
         bottom: First row behind what is held.
@@ -57,10 +51,8 @@ class _Strip:
     block: tuple[int, int]
     left: int
     read: tuple[int, int]
-    observed_from: int
     pixels_chw: NDArray[Any]
     buffer: NDArray[np.uint8]
-    observe: Observe | None = None
     valid_hw: NDArray[np.bool_] | None = None
     origin: int = 0
     bottom: int = 0
@@ -87,22 +79,14 @@ class _Strip:
         self.bottom = bottom
 
     def _read(self, window: Window) -> None:
-        """Fill a part that exists; in pieces that stay in the processor's cache where somebody observes."""
-        for piece in (window,) if self.observe is None else _pieces(window, self.block):
-            rows = slice(piece.row_px - self.origin, piece.bottom_px - self.origin)
-            cols = slice(piece.col_px - self.left, piece.right_px - self.left)
-            pixels_chw = self.pixels_chw[:, rows, cols]
-            valid_hw = self.scene.read_into(piece, pixels_chw)
-            if not is_every_pixel_valid(valid_hw) and self.valid_hw is None:
-                self.valid_hw = np.ones(self.pixels_chw.shape[1:], dtype=np.bool_)
-            if self.valid_hw is not None:
-                self.valid_hw[rows, cols] = valid_hw
-            skipped = max(0, self.observed_from - piece.col_px)
-            if self.observe is not None and skipped < piece.width_px:
-                rest_hw = (
-                    every_pixel_valid(*valid_hw[:, skipped:].shape) if is_every_pixel_valid(valid_hw) else valid_hw[:, skipped:]
-                )
-                self.observe(pixels_chw[:, :, skipped:], rest_hw)
+        """Fill a part that exists."""
+        rows = slice(window.row_px - self.origin, window.bottom_px - self.origin)
+        cols = slice(window.col_px - self.left, window.right_px - self.left)
+        valid_hw = self.scene.read_into(window, self.pixels_chw[:, rows, cols])
+        if not is_every_pixel_valid(valid_hw) and self.valid_hw is None:
+            self.valid_hw = np.ones(self.pixels_chw.shape[1:], dtype=np.bool_)
+        if self.valid_hw is not None:
+            self.valid_hw[rows, cols] = valid_hw
 
     def chip(self, window: Window) -> Chip:
         """A window of what is held, as views."""
@@ -118,17 +102,13 @@ class _Strip:
         return Chip(self.pixels_chw[:, rows, cols], held_hw, window, record.scene_id, record)
 
 
-def sweep(
-    scene: Scene, windows: Sequence[Window], *, budget_bytes: int = DEFAULT_BUDGET_BYTES, observe: Observe | None = None
-) -> Iterator[tuple[int, Chip]]:
+def sweep(scene: Scene, windows: Sequence[Window], *, budget_bytes: int = DEFAULT_BUDGET_BYTES) -> Iterator[tuple[int, Chip]]:
     """Chips of many windows.
 
     Args:
         scene: Open scene.
         windows: Any windows; a regular grid (with or without overlap) is what this is fast for.
         budget_bytes: Memory of the strip; a single row of one window's width may exceed it.
-        observe: Called once with every pixel that is read, in pieces that are still in the processor's cache. What is read are the
-            blocks the windows touch: the whole scene where the windows cover it.
 
     Yields:
         (index into ``windows``, chip), each window once, in the order that decodes least. A chip is a view: it holds until the next
@@ -147,12 +127,9 @@ def sweep(
     tallest = max((windows[index].height_px for index in inside), default=0)
     pixel_bytes = len(record.bands) * np.dtype(record.dtype).itemsize
     column_bytes = pixel_bytes * (tallest + 2 * min(block[1], _TALL_BLOCK))
-    observed_to = 0
     for column in _columns(inside, windows, max(1, budget_bytes // max(1, column_bytes))):
         rows, spans = _rows(column, windows, block[1], record.height_px)
         strip = _strip(scene, windows, column, spans, block, budget_bytes // pixel_bytes)
-        strip.observe, strip.observed_from = observe, observed_to
-        observed_to = max(observed_to, strip.read[1])
         for (top, bottom), origin, members in zip(spans, _origins(spans, strip.pixels_chw.shape[1]), rows, strict=True):
             strip.advance(top, bottom, origin)
             for index in members:
@@ -223,7 +200,7 @@ def _strip(
     pixels_chw[:, :, : read[0] - left] = 0
     pixels_chw[:, :, read[1] - left :] = 0
     # Nothing is held before the first row: it may lie above the scene.
-    return _Strip(scene, block, left, read, 0, pixels_chw, buffer, origin=spans[0][0], bottom=spans[0][0])
+    return _Strip(scene, block, left, read, pixels_chw, buffer, origin=spans[0][0], bottom=spans[0][0])
 
 
 def _origins(spans: Sequence[tuple[int, int]], height: int) -> list[int]:
@@ -245,21 +222,6 @@ def _origins(spans: Sequence[tuple[int, int]], height: int) -> list[int]:
         origins += [origin] * (stop - start)
         start = stop
     return origins
-
-
-def _pieces(window: Window, block: tuple[int, int]) -> Iterator[Window]:
-    """A window cut along the file's blocks into parts of about `_PIECE_PX` pixels."""
-    wide = max(1, _PIECE_PX // (block[0] * min(block[1], window.height_px))) * block[0]
-    high = max(1, _PIECE_PX // (min(wide, window.width_px) * block[1])) * block[1]
-    top = window.row_px
-    while top < window.bottom_px:
-        bottom = min(window.bottom_px, (top // high + 1) * high)
-        left = window.col_px
-        while left < window.right_px:
-            right = min(window.right_px, (left // wide + 1) * wide)
-            yield Window(left, top, right - left, bottom - top)
-            left = right
-        top = bottom
 
 
 def _up(value: int, step: int) -> int:

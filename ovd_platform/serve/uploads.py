@@ -12,12 +12,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from ovd_platform.errors import InputError, NotARasterError, OvdError, UnknownNameError
 from ovd_platform.flow.guard import worker
 from ovd_platform.flow.workspace import Workspace
 from ovd_platform.stores.home import atomic_path, content_hash
 
 MOST_CHIP_PX = 4_000_000
+MOST_CHIP_BYTES = 256_000_000
 _SHOWN_PX = 256
 _NAME = re.compile(r"[0-9a-f]{16}")
 _DRIVERS = {
@@ -30,6 +33,8 @@ _DRIVERS = {
     b"\x00\x00\x00\x0cjP  ": "JP2OpenJPEG",
     b"NITF0": "NITF",
 }
+_NUMBER_OF = {"complex_int16": "int32"}
+"""GDAL's names of sample types that numpy lacks, as a type of the same size."""
 _HEAD_BYTES = 4096
 _MARKED = (b"<VRTDataset", b"<OGRVRT", b"<GDAL_WMS", b"<WMS_Tile")
 
@@ -106,7 +111,7 @@ def rewrite_chip(source: str, target: str, name: str) -> dict[str, Any]:
         JSON-ready facts of the chip.
 
     Raises:
-        InputError: If it is larger than 4 Mpx, or carries tags that point elsewhere.
+        InputError: If it is larger than 4 Mpx or 256 MB unpacked, or carries tags that point elsewhere.
         UnreadableRasterError: If it cannot be decoded.
     """
     import rasterio
@@ -122,6 +127,7 @@ def rewrite_chip(source: str, target: str, name: str) -> dict[str, Any]:
         try:
             with rasterio.open(source, driver=driver) as probe:
                 size, tags = (probe.width, probe.height), probe.tags(ns="OVD")
+                unpacked = sum(size[0] * size[1] * np.dtype(_NUMBER_OF.get(one, one)).itemsize for one in probe.dtypes)
         except RasterioError as error:
             raise DamagedRasterError(
                 f"Cannot open the example: expected a whole {driver} file, got {error}. Save it again."
@@ -129,6 +135,11 @@ def rewrite_chip(source: str, target: str, name: str) -> dict[str, Any]:
         if size[0] * size[1] > MOST_CHIP_PX:
             raise InputError(
                 f"Cannot take the example: expected a chip below {MOST_CHIP_PX / 1e6:g} Mpx, got {size[0]} x {size[1]} px. Cut it out."
+            )
+        if unpacked > MOST_CHIP_BYTES:
+            raise InputError(
+                f"Cannot take the example: expected at most {MOST_CHIP_BYTES / 1e6:g} MB of pixels, got {unpacked / 1e6:.0f} MB in "
+                f"{len(probe.dtypes)} bands. Cut it out, or keep fewer bands."
             )
         if tags:
             raise InputError(f"Cannot take the example: expected no OVD tags, got {sorted(tags)}. Remove them.")

@@ -13,6 +13,7 @@ locking tables (`tables`), indexes outside of them (`search.faiss_index`).
 
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -136,11 +137,32 @@ def _config(kind: str, rows: int, dim: int) -> Any:
     # are compared exactly afterwards.
     common: dict[str, Any] = {"distance_type": "cosine", "max_iterations": 10, "sample_rate": 48}
     if kind == "IVF_RQ":
-        return IvfRq(num_partitions=max(16, int(np.sqrt(rows))), num_bits=1, **common)
+        return IvfRq(num_partitions=lists_of(kind, rows), num_bits=1, **common)
     if kind == "IVF_PQ":
         parts = next(count for count in (dim // 8, dim // 4, dim // 2, dim) if count and dim % count == 0)
-        return IvfPq(num_partitions=max(16, int(np.sqrt(rows))), num_sub_vectors=parts, **common)
-    return HnswSq(num_partitions=max(1, rows // 1_000_000), m=_HNSW_M, **common)
+        return IvfPq(num_partitions=lists_of(kind, rows), num_sub_vectors=parts, **common)
+    return HnswSq(num_partitions=lists_of(kind, rows), m=_HNSW_M, **common)
+
+
+def lists_of(kind: str, rows: int) -> int:
+    """Inverted lists an index of a kind over so many rows is made with."""
+    return max(1, rows // 1_000_000) if kind == "IVF_HNSW_SQ" else max(16, int(np.sqrt(rows)))
+
+
+def lists_to_visit(facts: AnnFacts | None, *, share: float = 1.0, least_rows: int = 0) -> int:
+    """How many lists a question visits.
+
+    Args:
+        facts: Of the index; None takes 64 lists for the whole table.
+        share: Share of the rows that pass the filter, (0, 1]: as many times more lists are visited, so that as many rows count.
+        least_rows: Rows that pass and whose codes are compared at least. The measured number of lists holds for stored vectors as questions;
+            questions that are mapped first lie elsewhere, and their neighbours in many lists.
+    """
+    if facts is None:
+        return round(64 / share)
+    total = lists_of(facts.kind, facts.rows)
+    least = math.ceil(total * min(1.0, least_rows / max(facts.rows * share, 1.0)))
+    return max(1, min(total, max(round(facts.nprobes / share), least)))
 
 
 def batches(table: Any, columns: list[str]) -> Iterator[Any]:

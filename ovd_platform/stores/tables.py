@@ -330,6 +330,7 @@ class VectorTables:
         exact: bool = False,
         columns: Sequence[str] | None = None,
         share: float | None = None,
+        least_rows: int = 0,
     ) -> pa.Table:
         """Rows with the highest cosine to a vector; filters apply before the search, never after.
 
@@ -346,7 +347,8 @@ class VectorTables:
             exact: Scan everything even where there is an index.
             columns: Columns to return; None returns all, vectors included.
             share: Share of the rows that fulfil ``where``, where the caller knows it: below `_FEW` the exact scan of those is cheaper;
-                above, more lists are visited the fewer rows count.
+                above, as many times more lists are visited as fewer rows count.
+            least_rows: See `ann.lists_to_visit`.
 
         Returns:
             Rows with those columns and ``cosine``, float32, best first.
@@ -358,17 +360,15 @@ class VectorTables:
             raise ShapeError(
                 f"Cannot search {column} vectors of {name}: expected a vector of length {dim}, got {query_d.shape}."
             )
-        query = (
-            table.search(np.asarray(query_d, dtype=np.float32), vector_column_name=column).distance_type("cosine").limit(top)
-        )
+        asked = np.asarray(query_d, dtype=np.float32)
+        query = table.search(asked, vector_column_name=column).distance_type("cosine").limit(top)
         query = query.where(where, prefilter=True) if where else query
         if exact or (share is not None and share < _FEW):
             query = query.bypass_vector_index()
         else:
             facts = ann.load_facts(self._facts_path(name, column)) if None in (nprobes, refine_factor) else None
-            lists = nprobes or (facts.nprobes if facts else 64)
-            wider = min(8.0, max(share, _FEW) ** -0.5) if share is not None else 1.0
-            query = query.nprobes(round(lists * wider)).refine_factor(refine_factor or (facts.refine_factor if facts else 5))
+            lists = nprobes or ann.lists_to_visit(facts, share=max(share or 1.0, _FEW), least_rows=least_rows)
+            query = query.nprobes(lists).refine_factor(refine_factor or (facts.refine_factor if facts else 5))
         query = query.select([*columns, "_distance"]) if columns is not None else query
         rows = query.to_arrow()
         cosine = pa.array(1.0 - rows.column("_distance").to_numpy().astype(np.float32))

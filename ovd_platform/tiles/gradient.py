@@ -13,10 +13,9 @@ _FIRST = (127 - 16) << 1
 
 
 @njit(cache=True)
-def _bin_row(line, below, keys, first, shift, last):  # type: ignore[no-untyped-def]  # numba compiles it
+def _bin_row(line, below, squares, keys, first, shift, last):  # type: ignore[no-untyped-def]  # numba compiles it
     """Gradient bins of a row whose pixels are all valid; a loop without branches, so that it is vectorised."""
     width = line.shape[0]
-    squares = np.empty(width, np.float32)
     for col in range(width - 1):
         value = np.float32(line[col])
         dx = np.float32(line[col + 1]) - value
@@ -33,12 +32,13 @@ def _bin_row(line, below, keys, first, shift, last):  # type: ignore[no-untyped-
 @njit(cache=True)
 def _count_valid(band_hw, lanes_kg, first, shift):  # type: ignore[no-untyped-def]  # numba compiles it
     height, width = band_hw.shape
+    squares = np.empty(width, np.float32)
     keys = np.empty(width, np.int32)
     last = np.int32(lanes_kg.shape[1] - 1)
     even = width - width % 4
     for row in range(height):
         # Below the last row is nothing: it is compared with itself.
-        _bin_row(band_hw[row], band_hw[min(row + 1, height - 1)], keys, np.int32(first), np.int32(shift), last)
+        _bin_row(band_hw[row], band_hw[min(row + 1, height - 1)], squares, keys, np.int32(first), np.int32(shift), last)
         # Four tables: equal neighbours would otherwise wait for each other's increment.
         for col in range(0, even, 4):
             lanes_kg[0, keys[col]] += 1
@@ -92,39 +92,6 @@ def gradient_counts(band_hw: NDArray[Any], valid_hw: NDArray[np.bool_] | None) -
         _count_masked(band_hw, valid_hw, lanes_kg, _FIRST, _SHIFT)
     counts: NDArray[np.int32] = lanes_kg.sum(axis=0, dtype=np.int32)
     return counts
-
-
-@njit(cache=True)
-def _extent(band_hw):  # type: ignore[no-untyped-def]  # numba compiles it
-    low = band_hw[0, 0]
-    high = band_hw[0, 0]
-    total = np.int64(0)
-    for row in range(band_hw.shape[0]):
-        line = band_hw[row]
-        part = np.int64(0)
-        for col in range(line.shape[0]):
-            low = min(low, line[col])
-            high = max(high, line[col])
-            part += np.int64(line[col])
-        total += part
-    return low, high, total
-
-
-def band_extent(band_hw: NDArray[Any], valid_hw: NDArray[np.bool_] | None) -> tuple[float, float, float]:
-    """Smallest, largest and mean value of a band.
-
-    Args:
-        band_hw: Integers of up to 16 bits or floats, shape (H, W), contiguous.
-        valid_hw: Shape (H, W), bool, with at least one valid pixel; None where every pixel counts.
-
-    Returns:
-        Smallest and largest valid value, and the mean in float64 (exact sums for integers).
-    """
-    if valid_hw is None and band_hw.dtype.kind in "ui" and band_hw.itemsize <= 2:
-        low, high, total = _extent(band_hw)
-        return float(low), float(high), float(total / band_hw.size)
-    values_n = band_hw if valid_hw is None else band_hw[valid_hw]
-    return float(values_n.min()), float(values_n.max()), float(values_n.mean(dtype=np.float64))
 
 
 def bin_edge(key: int) -> float:

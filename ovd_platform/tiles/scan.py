@@ -27,7 +27,7 @@ from ovd_platform.raster.radiometry import (
     uses_log,
 )
 from ovd_platform.raster.scene import Scene
-from ovd_platform.raster.sweep import Observe, sweep
+from ovd_platform.raster.sweep import sweep
 from ovd_platform.records.chip import Chip
 from ovd_platform.records.scene import SceneRecord
 from ovd_platform.records.tile import TileRecord
@@ -90,9 +90,9 @@ class _Thumbnail:
             self.valid_hw[rows, cols] = chip.valid_hw[row :: self.step, col :: self.step]
 
 
-def _measure(chip: Chip, log: bool, limit: float | None) -> TileStatistics:
-    """Statistics of a core."""
-    from ovd_platform.tiles.gradient import BINS, band_extent, gradient_counts
+def _measure(chip: Chip, log: bool, limit: float | None, histograms: list[BandHistogram]) -> TileStatistics:
+    """Statistics of a core, whose pixels go into the scene's histograms."""
+    from ovd_platform.tiles.gradient import BINS, gradient_counts
 
     valid_hw: NDArray[np.bool_] | None = chip.valid_hw
     valid_px = chip.valid_hw.size if is_every_pixel_valid(chip.valid_hw) else int(chip.valid_hw.sum())
@@ -101,32 +101,25 @@ def _measure(chip: Chip, log: bool, limit: float | None) -> TileStatistics:
     gradients_cg = np.zeros((len(chip.pixels_chw), BINS), dtype=np.int32)
     mean_c = np.zeros(len(chip.pixels_chw))
     lows, highs, saturated = [], [], []
-    for index, band_hw in enumerate(chip.pixels_chw):
+    for index, (band_hw, histogram) in enumerate(zip(chip.pixels_chw, histograms, strict=True)):
         if not valid_px:
             break
-        measured_hw = magnitude_db(band_hw) if log else np.ascontiguousarray(band_hw)
-        gradients_cg[index] = gradient_counts(measured_hw, valid_hw)
-        low, high, mean_c[index] = band_extent(measured_hw, valid_hw)
         if log:
+            measured_hw: NDArray[Any] = magnitude_db(band_hw)
+            mean_c[index] = histogram.accumulate_decibels(measured_hw, valid_hw).mean
             values_n = np.abs(band_hw if valid_hw is None else band_hw[valid_hw])
             low, high = float(values_n.min()), float(values_n.max())
+        else:
+            # Contiguous, and in the processor's cache for both kernels.
+            measured_hw = np.ascontiguousarray(band_hw)
+            low, high, mean_c[index] = histogram.accumulate_band(measured_hw, valid_hw)
+        gradients_cg[index] = gradient_counts(measured_hw, valid_hw)
         lows.append(low)
         highs.append(high)
         at_limit = limit is not None and high >= limit
         saturated.append(int(((band_hw >= limit) & chip.valid_hw).sum()) / valid_px if at_limit else 0.0)
     extent = min(lows, default=0.0), max(highs, default=0.0)
     return TileStatistics(valid_px, chip.valid_hw.size, gradients_cg, mean_c, *extent, min(saturated, default=0.0))
-
-
-def counting(histograms: list[BandHistogram]) -> Observe:
-    """Adds what a sweep reads to histograms, one a band."""
-
-    def count(pixels_chw: NDArray[Any], valid_hw: NDArray[np.bool_]) -> None:
-        whole = is_every_pixel_valid(valid_hw) or bool(valid_hw.all())
-        for band_hw, histogram in zip(pixels_chw, histograms, strict=True):
-            histogram.accumulate_band(band_hw, None if whole else valid_hw)
-
-    return count
 
 
 def _check_depth(record: SceneRecord, statistics: TileStatistics, core: Window, limit: float | None) -> None:
@@ -211,8 +204,8 @@ def scan_scene(
     picture = _Thumbnail(record)
     limit = saturation_value(record)
     found: dict[int, TileStatistics] = {}
-    for index, chip in sweep(scene, [core for _, _, core in plan], observe=counting(histograms)):
-        found[index] = _measure(chip, log, limit)
+    for index, chip in sweep(scene, [core for _, _, core in plan]):
+        found[index] = _measure(chip, log, limit, histograms)
         _check_depth(record, found[index], chip.window, limit)
         picture.add(chip)
         if progress is not None:

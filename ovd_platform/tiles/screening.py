@@ -71,12 +71,14 @@ class Verdict:
 
 def _share_above(counts_g: NDArray[np.int32], threshold: float) -> float:
     """Share of gradients above a threshold, interpolated inside its bin."""
-    from ovd_platform.tiles.gradient import bin_edge, bin_of
+    from ovd_platform.tiles.gradient import BINS, bin_edge, bin_of
 
     total = int(counts_g.sum())
     if total == 0:
         return 0.0
     key = bin_of(threshold)
+    if key == BINS - 1:  # It has no upper edge: what cannot be told apart is kept.
+        return float(counts_g[key]) / total
     low, high = bin_edge(key), bin_edge(key + 1)
     inside = counts_g[key] * min(max((high - threshold) / (high - low), 0.0), 1.0)
     return float(counts_g[key + 1 :].sum() + inside) / total

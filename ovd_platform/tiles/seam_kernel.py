@@ -36,6 +36,16 @@ def _spatial_order(boxes, left, top, cell, cols, rows):  # type: ignore[no-untyp
 
 
 @njit(cache=True)
+def _extent(boxes):  # type: ignore[no-untyped-def]
+    """Left, top, right and bottom of all boxes in one pass."""
+    left, top, right, bottom = boxes[0, 0], boxes[0, 1], boxes[0, 2], boxes[0, 3]
+    for index in range(1, boxes.shape[0]):
+        left, top = min(left, boxes[index, 0]), min(top, boxes[index, 1])
+        right, bottom = max(right, boxes[index, 2]), max(bottom, boxes[index, 3])
+    return float(left), float(top), float(right), float(bottom)
+
+
+@njit(cache=True)
 def _cells(boxes, left, top, cell):  # type: ignore[no-untyped-def]
     """First and last column and row of every box."""
     low = np.empty((boxes.shape[0], 2), dtype=np.int32)
@@ -128,6 +138,24 @@ def _one_object(shared, area, other, apart, kind, cut, other_cut, rules):  # typ
 
 
 @njit(cache=True)
+def _several(sources, members):  # type: ignore[no-untyped-def]
+    """Whether the members of a cell come from more than one source."""
+    for position in range(1, len(members)):  # noqa: SIM110  # numba knows no any()
+        if sources[members[position]] != sources[members[0]]:
+            return True
+    return False
+
+
+@njit(cache=True)
+def _twice(pairs):  # type: ignore[no-untyped-def]
+    """The pairs with room for as many again; assigning a slice would take 3 s to compile for its error messages."""
+    grown = np.empty((2 * pairs.shape[0], 2), dtype=np.int32)
+    for row in range(pairs.shape[0]):
+        grown[row, 0], grown[row, 1] = pairs[row, 0], pairs[row, 1]
+    return grown
+
+
+@njit(cache=True)
 def _pairs(boxes, sources, areas, cut, kind, quads, bits, places, bit_starts, rules, left, top, cell, cols, starts, members):  # type: ignore[no-untyped-def]
     """Pairs of different sources that are one object, each once.
 
@@ -137,6 +165,9 @@ def _pairs(boxes, sources, areas, cut, kind, quads, bits, places, bit_starts, ru
     pairs = np.empty((1024, 2), dtype=np.int32)
     found = 0
     for bucket in range(starts.shape[0] - 1):
+        # Most cells lie inside of one reading, and boxes of one source never meet.
+        if not _several(sources, members[starts[bucket] : starts[bucket + 1]]):
+            continue
         for position in range(starts[bucket], starts[bucket + 1]):
             first = members[position]
             for other in range(position + 1, starts[bucket + 1]):
@@ -159,9 +190,7 @@ def _pairs(boxes, sources, areas, cut, kind, quads, bits, places, bit_starts, ru
                 one = _one_object(shared, areas[first], areas[second], apart, kind, cut[first], cut[second], rules)
                 if one:
                     if found == pairs.shape[0]:
-                        grown = np.empty((2 * found, 2), dtype=np.int32)
-                        grown[:found] = pairs
-                        pairs = grown
+                        pairs = _twice(pairs)
                     pairs[found, 0], pairs[found, 1] = first, second
                     found += 1
     return pairs[:found]
@@ -201,14 +230,13 @@ def surviving(
     Returns:
         Shape (N,), bool.
     """
-    sides = boxes_n4[:: max(1, len(boxes_n4) // 50_000), 2:] - boxes_n4[:: max(1, len(boxes_n4) // 50_000), :2]
-    left, top = (float(value) for value in boxes_n4[:, :2].min(axis=0))
-    extent = max(float((boxes_n4[:, 2:].max(axis=0) - (left, top)).max()), 1.0)
+    some_n4 = boxes_n4[:: max(1, len(boxes_n4) // 4096)]
+    usual = float(np.quantile(np.maximum(some_n4[:, 2] - some_n4[:, 0], some_n4[:, 3] - some_n4[:, 1]), 0.9))
+    left, top, right, bottom = _extent(boxes_n4)
+    extent = max(right - left, bottom - top, 1.0)
     # Cells of about one object, but never more than four a box or 10^5 along a side.
-    cell = max(float(np.quantile(sides.max(axis=1), 0.9)), extent / max(2.0 * len(boxes_n4) ** 0.5, 16.0), extent / 1e5, 1.0)
-    cols, rows = (
-        int((float(value) - start) / cell) + 1 for value, start in zip(boxes_n4[:, 2:].max(axis=0), (left, top), strict=True)
-    )
+    cell = max(usual, extent / max(2.0 * len(boxes_n4) ** 0.5, 16.0), extent / 1e5, 1.0)
+    cols, rows = int((right - left) / cell) + 1, int((bottom - top) / cell) + 1
     order = _spatial_order(boxes_n4, left, top, cell, cols, rows)
     boxes = boxes_n4[order]
     low, high = _cells(boxes, left, top, cell)

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ovd_platform.detect.few_shot import FEWEST_JUDGED, Corpus, fit_few_shot, judge
+from ovd_platform.detect.few_shot import Corpus, fit_few_shot
 from ovd_platform.detect.probability import fit_probability
 from ovd_platform.detect.thresholds import threshold_at_precision
+from ovd_platform.detect.worth import FEWEST_JUDGED, judge
 from ovd_platform.errors import InputError
 from ovd_platform.stores.vector_rows import units
 

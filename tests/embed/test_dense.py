@@ -35,7 +35,7 @@ def test_a_region_is_the_mean_of_the_tokens_under_it():
 
     def tokens_of(images):
         count = len(images)
-        side = 8  # the part that is read is 248 px wide
+        side = 8  # the part that is read is 246 px wide
         window = torch.arange(count).reshape(-1, 1, 1).expand(count, 16, 1)
         patch = torch.arange(16).reshape(1, 16, 1)
         x = (window % side) * 4 + patch % 4
@@ -48,7 +48,7 @@ def test_a_region_is_the_mean_of_the_tokens_under_it():
     assert len(found) == 1
     rows, tokens, nothing = found[0]
     assert nothing is None
-    offset = np.floor(squares.min(axis=0)[:2]) - 1
+    offset = np.floor(squares.min(axis=0)[:2])
     centres = (squares[rows, :2] + squares[rows, 2:]) / 2 - offset
     inside = [0, 1]  # the third square reaches to the edge of what was read, where tokens repeat
     np.testing.assert_allclose(tokens.mean(dim=1).numpy()[inside], centres[inside], atol=1.0)
@@ -73,16 +73,22 @@ def test_dense_vectors_are_unit_repeatable_and_of_another_version(scale):
     assert nothing.shape == (0, 48)
 
 
-def test_at_scale_one_a_window_of_its_own_is_what_a_crop_sees():
-    """A square that is exactly one window of the map has the tokens of a crop of the same pixels."""
-    backbone, _ = _states()
-    scene = _scene()
-    dense, crops = BuiltinEncoder(backbone, regions="roi", roi_scale=1.0), BuiltinEncoder(backbone)
-    square = np.array([[33.0, 65.0, 65.0, 97.0]], dtype=np.float32)  # read from one pixel before it
-    ours = dense._embed_squares(scene, square + np.array([[-1, -1, -1, -1]], np.float32), PROFILE)[0]
-    theirs = crops._embed_squares(scene, square + np.array([[-1, -1, -1, -1]], np.float32), PROFILE)[0]
-    other = crops._embed_squares(scene, square + 120, PROFILE)[0]
-    assert float((ours @ theirs.T).item()) > float((ours @ other.T).item())
+@pytest.mark.parametrize(("scale", "side"), [(1.0, 32), (0.5, 64)])
+def test_a_window_of_its_own_is_exactly_what_a_crop_sees(scale, side):
+    """A square that is one window of the map has the vectors of its crop: same pixels, positions, norms, heads and layout."""
+    backbone, clip = _states()
+    pixels = np.random.default_rng(2).integers(0, 4096, (2, 200, 200)).astype(np.uint16)
+    if scale == 0.5:  # of one value a 2 x 2 block, so that both ways of halving agree
+        pixels = pixels[:, :100, :100].repeat(2, axis=1).repeat(2, axis=2)
+    scene = ArrayScene(pixels)
+    dense = BuiltinEncoder(backbone, clip, regions="roi", roi_scale=scale, precision="float32")
+    crops = BuiltinEncoder(backbone, clip, precision="float32")
+    square = np.array([[34.0, 66.0, 34.0 + side, 66.0 + side]], dtype=np.float32)
+    ours, theirs, other = (one._embed_squares(scene, square + by, PROFILE) for one, by in ((dense, 0), (crops, 0), (crops, 2)))
+    least = 0.9999 if scale == 1.0 else 0.98  # the anti-aliased half is a little smoother than a crop
+    for mine, crop, moved in zip(ours, theirs, other, strict=True):
+        assert float((mine @ crop.T).item()) > least
+        assert float((mine @ moved.T).item()) < float((mine @ crop.T).item())
 
 
 def test_work_ahead_keeps_order_hands_errors_over_and_stops():

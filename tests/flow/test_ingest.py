@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import rasterio
 
-from ovd_platform.errors import DamagedRasterError
+from ovd_platform.errors import DamagedRasterError, InputError
 from ovd_platform.flow import ingest as module
 from ovd_platform.flow.ingest import ingest, refused_files
-from ovd_platform.flow.scenes import TILES, open_registered
+from ovd_platform.flow.scenes import TILES, load_tiles, open_registered
 from ovd_platform.flow.setup import make_workspace
 from ovd_platform.flow.status import workspace_status
 from ovd_platform.records.window import Window
@@ -52,3 +52,50 @@ def test_bad_files_are_refused_once_and_the_rest_goes_on(tmp_path: Path, monkeyp
         assert failed["cut"].startswith("DamagedRasterError: Cannot decode")
     else:
         assert refused_files(ws)[str(cut)].startswith("DamagedRasterError")
+
+
+def test_a_single_block_scene_gets_one_tiled_copy_that_is_read(tmp_path: Path) -> None:
+    imagery = tmp_path / "imagery"
+    imagery.mkdir()
+    values = np.random.default_rng(1).integers(0, 4096, (1, 1000, 1100)).astype(np.uint16)
+    with rasterio.open(
+        imagery / "slow.tif", "w", driver="GTiff", count=1, width=1100, height=1000, dtype="uint16", tiled=True, blockxsize=1104,
+        blockysize=1008, nodata=0,
+    ) as out:  # fmt: skip
+        out.write(values)
+    ws = make_workspace(tmp_path / "home", imagery=[str(imagery)])
+    ingest(ws)
+    assert ws.scene_entry("optical", "slow")["tiled_copy"] is None, "only on request"
+    ws = make_workspace(tmp_path / "asked", imagery=[str(imagery)], guard={"tiled_copies": True})
+    ingest(ws)
+    entry = ws.scene_entry("optical", "slow")
+    with rasterio.open(entry["tiled_copy"]) as made:
+        assert made.block_shapes == [(512, 512)]
+    assert entry["record"]["uri"] == str(imagery / "slow.tif")
+    Path(entry["record"]["uri"]).rename(imagery / "hidden.bak")
+    with open_registered(ws, "optical", "slow") as scene:  # The original is not there: it is the copy that is read.
+        chip = scene.read(Window(300, 400, 50, 60))
+        assert np.array_equal(chip.pixels_chw, values[:, 400:460, 300:350])
+        assert np.array_equal(chip.valid_hw, values[0, 400:460, 300:350] != 0)
+
+
+def test_halos_in_metres_follow_the_pixels_of_a_scene(tmp_path: Path) -> None:
+    imagery = tmp_path / "imagery"
+    imagery.mkdir()
+    for name, step in (("fine", 0.5), ("coarse", 5.0)):
+        with rasterio.open(
+            imagery / f"{name}.tif", "w", driver="GTiff", count=1, width=90, height=70, dtype="uint8", crs="EPSG:32631",
+            transform=rasterio.Affine(step, 0, 593000, 0, -step, 5749000),
+        ) as out:  # fmt: skip
+            out.write(np.random.default_rng(2).integers(0, 255, (1, 70, 90)).astype(np.uint8))
+    ws = make_workspace(tmp_path / "home", imagery=[str(imagery)], tiles={"halo_m": 20.0, "largest_object_m": 60.0})
+    ingest(ws)
+    halos = {}
+    for scene_id in ("fine", "coarse"):
+        TILES.materialize(ws, "optical", scene_id)
+        halos[scene_id] = {tile.halo_px for tile in load_tiles(ws, "optical", scene_id)}
+    assert halos == {"fine": {60}, "coarse": {6}}, "half of the largest object, in pixels of each scene"
+    ws = make_workspace(tmp_path / "wide", imagery=[str(imagery)], tiles={"halo_m": 400.0})
+    ingest(ws)
+    with pytest.raises(InputError, match=r"tiles\.core_px"):
+        TILES.materialize(ws, "optical", "fine")

@@ -58,7 +58,7 @@ def test_the_dataset_comes_with_its_report(workspace: Workspace) -> None:
 
 
 def pdf_images(ws: Workspace) -> list[Path]:
-    return sorted(ws.home.stages.glob("shared/pdf_pairs/*/*/images/report/*.png"))
+    return sorted(ws.home.stage("shared", "pdf_pairs").glob("*/*/images/report/*.png"))
 
 
 def test_machine_captions_stand_beside_the_documents_words(workspace: Workspace) -> None:

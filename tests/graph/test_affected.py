@@ -17,7 +17,7 @@ from ovd_platform.flow.workspace import Workspace
 from ovd_platform.records.window import Window
 from tests.graph.conftest import write_scene
 
-SCENE_STAGES = ("tiles", "proposals", "embeddings", "detections", "archive")
+SCENE_STAGES = ("tiles", "proposals", "embeddings", "detections", "archive", "watch")
 FAN_INS = {("scene_manifest", None), ("search_index", None)}
 
 

@@ -5,6 +5,8 @@ import torch
 
 from ovd_platform.errors import InputError
 from ovd_platform.models.light_detector import (
+    CONTEXT_PX,
+    STRIDE_PX,
     DetectorMaps,
     LightDetector,
     LightDetectorConfig,
@@ -28,6 +30,19 @@ def test_unknown_band_count_sees_the_mean_band():
     x = torch.rand(1, 7, 64, 64)
     mean = x.mean(1, keepdim=True)
     torch.testing.assert_close(model(x).heat_bhw, model(mean.expand(-1, 5, -1, -1)).heat_bhw)
+
+
+def test_an_answer_depends_on_no_pixel_beyond_the_context():
+    torch.manual_seed(0)
+    model = LightDetector().eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.constant_(module.weight, 0.02)  # no rectifier closes a path
+    pixels = (0.5 + 0.5 * torch.rand(1, 3, 512, 512)).requires_grad_()
+    model(pixels).heat_bhw[0, 64, 64].backward()
+    reached = torch.nonzero(pixels.grad.abs().sum((0, 1)))
+    middle = 64 * STRIDE_PX + STRIDE_PX // 2
+    assert 64 < (reached - middle).abs().max() <= CONTEXT_PX
 
 
 def test_unpadded_chips_are_refused():

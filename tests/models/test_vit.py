@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -94,6 +96,23 @@ def test_metadata_starts_as_the_identity_and_then_matters():
     assert torch.equal(model(images, keys, metadata_bm=metadata)[0], model(images, keys)[0])
     torch.nn.init.normal_(model.film.mlp[2].weight, std=0.1)
     assert not torch.allclose(model(images, keys, metadata_bm=metadata)[0], model(images, keys)[0], atol=1e-3)
+
+
+def test_look_is_told_and_a_model_that_did_not_know_it_is_read() -> None:
+    record = SceneRecord("s", "u", "v", "sar", "i", 9, 9, (Band("vv"),), "float32", view=View(look="left", incidence_deg=45.0))
+    numbers = metadata_vector(record)
+    assert numbers[-2:] == (-1.0, 1.0)
+    assert metadata_vector(replace(record, view=View(look="right")))[-2:] == (1.0, 1.0)
+    assert metadata_vector(replace(record, view=View()))[-2:] == (0.0, 0.0)
+    model = MultiBandViT(SMALL, metadata=True).eval()
+    torch.nn.init.normal_(model.film.mlp[2].weight, std=0.1)
+    state = {**model.state_dict()}
+    state["film.mlp.0.weight"] = state["film.mlp.0.weight"][:, :-2]
+    older = build_backbone(state, prefix="").eval()
+    images, known = torch.rand(1, 1, 32, 32), torch.tensor([numbers])
+    unknown = torch.cat([known[:, :-2], torch.zeros(1, 2)], dim=1)
+    assert torch.equal(older(images, ("vv",), metadata_bm=known)[0], older(images, ("vv",), metadata_bm=unknown)[0])
+    assert not torch.equal(older(images, ("vv",), metadata_bm=known)[0], older(images, ("vv",))[0])
 
 
 def test_a_state_without_backbone_is_refused():

@@ -34,6 +34,11 @@ class ArrayScene:
             valid_hw[into] = self.valid_hw[y0:y1, x0:x1]
         return Chip(out_chw, valid_hw, window, self.record.scene_id)
 
+    def read_into(self, window, out_chw):
+        chip = self.read(window)
+        out_chw[...] = chip.pixels_chw
+        return chip.valid_hw
+
     def close(self):
         pass
 

@@ -4,19 +4,22 @@ import numpy as np
 import pytest
 import torch
 
-from ovd_platform.errors import InputError
-from ovd_platform.models.light_detector import DetectorMaps, LightDetector, LightDetectorConfig
+from ovd_platform.errors import InputError, StaleError
+from ovd_platform.flow.models import Starter
+from ovd_platform.geometry.boxes import iou_matrix
+from ovd_platform.models.light_detector import LAYOUT, DetectorMaps, LightDetector, LightDetectorConfig
 from ovd_platform.propose.blocks import group_tiles
 from ovd_platform.propose.fuse import FusedProposer, fuse_proposals
 from ovd_platform.propose.light import LightProposer
 from ovd_platform.propose.proposer import load_proposer
 from ovd_platform.propose.working_scale import scales_for
 from ovd_platform.records.proposal import ProposalSet
+from ovd_platform.stores.models import load_model_dir
 from tests.propose.scenes import ArrayScene, plan, profile
 
 CONFIG = LightDetectorConfig((8, 8, 8, 8), (1, 1, 1, 1), 8)
 CARD = {
-    "architecture": "light-detector", "modality": "optical", "config": CONFIG.to_dict(), "band_counts": [1, 3],
+    "architecture": "light-detector", "layout": LAYOUT, "modality": "optical", "config": CONFIG.to_dict(), "band_counts": [1, 3],
     "input_scale": 1.0, "scales": [1.0], "training_gsd_m": 0.5, "instruments": ["test"], "halo_px": 24,
 }  # fmt: skip
 
@@ -25,7 +28,7 @@ class SpotFinder(torch.nn.Module):
     """Answers 20 px boxes around bright pixels."""
 
     def forward(self, x_bchw):
-        bright = torch.nn.functional.max_pool2d(x_bchw[:, :1], 4)[:, 0]
+        bright = torch.nn.functional.max_pool2d(x_bchw[:, :1].float(), 4)[:, 0]
         return DetectorMaps(bright * 20 - 10, torch.full((1, 4, *bright.shape[1:]), 10.0), torch.full_like(bright, 9.0))
 
 
@@ -95,6 +98,45 @@ def test_scales_follow_the_ground_sample_distance_and_the_card():
     assert scales_for(CARD, spots([], gsd_m=0.5).record) == (1.0,)
     assert scales_for(CARD, spots([], gsd_m=1.0).record) == (2.0,)
     assert scales_for(CARD | {"scales": [1.0, 0.5]}, spots([], gsd_m=1.0).record) == (1.0, 0.5)
+
+
+def test_weights_of_another_layout_are_stale():
+    with pytest.raises(StaleError, match=f"layout {LAYOUT}, got {LAYOUT + 1}"):
+        load_proposer(LightDetector(CONFIG, (1, 3)).state_dict(), CARD | {"layout": LAYOUT + 1}, "v")
+
+
+def shipped(**given):
+    return LightProposer(*load_model_dir(Starter.of("optical-proposer").folder), "starter", scales=(1.0,), **given)
+
+
+def blobs(side=640):
+    """Bright rectangles on textured ground."""
+    rng = np.random.default_rng(3)
+    pixels_chw = np.tile(0.3 + 0.05 * rng.standard_normal((side, side)), (3, 1, 1)).astype(np.float32)
+    for x, y in rng.integers(20, side - 80, (40, 2)):
+        width, height = rng.integers(10, 50, 2)
+        pixels_chw[:, y : y + height, x : x + width] = rng.uniform(0.6, 1.0)
+    return np.clip(pixels_chw, 0, 1)
+
+
+def test_both_number_formats_find_the_same_objects():
+    pixels_chw = blobs()
+    exact, reduced = (shipped(reduced=one).image_boxes(pixels_chw) for one in (False, True))
+    sure = exact[1] >= 0.2
+    assert sure.sum() >= 10
+    overlap = iou_matrix(exact[0][sure], reduced[0])
+    best = overlap.argmax(1)
+    assert (overlap.max(1) >= 0.9).mean() >= 0.97
+    assert np.abs(exact[1][sure] - reduced[1][best])[overlap.max(1) >= 0.9].max() <= 0.05
+
+
+def test_another_grid_of_tiles_finds_the_same_objects():
+    scene = ArrayScene(blobs(1024), gsd_m=0.7)
+    maker = LightProposer(*load_model_dir(Starter.of("optical-proposer").folder), "starter", scales=(1.0, 0.5))
+    first, second = (maker.propose(scene, plan(scene, core_px, 16), profile(3), max_per_mpx=1000) for core_px in (128, 200))
+    sure = first.objectness_n >= 0.2
+    assert sure.sum() >= 10
+    assert (iou_matrix(first.boxes_scene_xyxy[sure], second.boxes_scene_xyxy).max(1) >= 0.8).mean() >= 0.98
 
 
 def test_unknown_architectures_are_refused():

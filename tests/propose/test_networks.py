@@ -108,7 +108,7 @@ def tiny_detr(kind):
         backbone = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1],
                                              layer_type="basic", out_features=["stage2", "stage3", "stage4"])  # fmt: skip
         return {"model_type": kind, "backbone_config": backbone, "use_timm_backbone": False, "use_pretrained_backbone": False,
-                "num_feature_levels": 3, "d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+                "num_feature_levels": 3, "d_model": 32, "encoder_layers": 1, "decoder_layers": 2, "encoder_attention_heads": 2,
                 "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "num_queries": 20}  # fmt: skip
     backbone = transformers.RTDetrResNetConfig(**{k: v for k, v in BACKBONE.items() if k != "model_type"})
     return {"model_type": kind, "backbone_config": backbone, "encoder_in_channels": [16, 24, 32], "feat_strides": [8, 16, 32],

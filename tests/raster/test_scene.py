@@ -1,6 +1,7 @@
 """Opening and reading: padding, validity, stacks, facts from side files and tags, identity, clear errors."""
 
 import json
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -143,6 +144,31 @@ def test_versions_follow_content_mode_and_generation(make_tif: MakeTif, pixels_c
     assert scene_version(str(path)) != version
     with open_record(read_scene_record(str(path))) as scene:
         assert scene.record.version == scene_version(str(path))
+
+
+@pytest.mark.parametrize("kind", [0, 14, 16, 17, 19])
+def test_a_private_tag_nobody_can_read_costs_no_pixels(tmp_path: Path, kind: int) -> None:
+    pixels = np.arange(100 * 100, dtype="<u2").reshape(1, 100, 100)
+    tags = [(256, 100), (257, 100), (258, 16), (259, 1), (262, 1), (273, 150), (277, 1), (278, 100), (279, pixels.nbytes)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags) + struct.pack("<HHII", 2048, kind, 1, 7)
+    path = tmp_path / "private.tif"
+    path.write_bytes((b"II*\0" + struct.pack("<IH", 8, len(tags) + 1) + entries).ljust(150, b"\0") + pixels.tobytes())
+    with open_scene(str(path)) as scene:
+        assert np.array_equal(scene.read(Window(0, 0, 100, 100)).pixels_chw, pixels)
+
+
+def test_half_an_rpc_is_none(make_tif: MakeTif, pixels_chw: np.ndarray) -> None:
+    """A model without some of its coefficients places nothing, and the pixels are still read."""
+    source = make_tif(pixels_chw[:1], crs=None, transform=None)
+    path = source.with_name("half.vrt")
+    path.write_text(
+        '<VRTDataset rasterXSize="120" rasterYSize="90"><Metadata domain="RPC"><MDI key="LINE_OFF">45</MDI></Metadata>'
+        '<VRTRasterBand dataType="UInt16" band="1"><SimpleSource><SourceFilename relativeToVRT="1">scene.tif</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    with open_scene(str(path)) as scene:
+        assert (scene.record.georeference, scene.record.ground_control) == ("none", None)
+        assert np.array_equal(scene.read(Window(0, 0, 120, 90)).pixels_chw, pixels_chw[:1])
 
 
 def test_missing_and_closed_scenes_say_so(make_tif: MakeTif, pixels_chw: np.ndarray, tmp_path: Path) -> None:

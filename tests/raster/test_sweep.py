@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ovd_platform.errors import DamagedRasterError
-from ovd_platform.raster.histogram import BandHistogram
+from ovd_platform.raster.histogram import BandHistogram, magnitude_db
 from ovd_platform.raster.kernels import count_values
 from ovd_platform.raster.scene import open_scene
 from ovd_platform.raster.sweep import sweep
@@ -55,24 +55,6 @@ def shared_tif(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ) as out:  # fmt: skip
         out.write(values)
     return path
-
-
-@settings(max_examples=15, deadline=None)
-@given(tile=st.integers(5, 90), budget=st.sampled_from([1, 30_000, 1 << 24]), first=st.integers(-20, 0))
-def test_every_pixel_is_observed_once(shared_tif: Path, tile: int, budget: int, first: int) -> None:
-    windows = [Window(x, y, tile, tile) for y in range(first, SIZE[1], tile) for x in range(first, SIZE[0], tile)]
-    seen = [BandHistogram.for_dtype("uint16") for _ in range(2)]
-
-    def observe(pixels_chw: np.ndarray, valid_hw: np.ndarray) -> None:
-        for band_hw, histogram in zip(pixels_chw, seen, strict=True):
-            histogram.accumulate_band(band_hw, valid_hw)
-
-    with open_scene(str(shared_tif)) as scene:
-        for _ in sweep(scene, windows, budget_bytes=budget, observe=observe):
-            pass
-        whole = scene.read(Window(0, 0, *SIZE))
-    for band_hw, histogram in zip(whole.pixels_chw, seen, strict=True):
-        assert np.array_equal(histogram.counts, np.bincount(band_hw[whole.valid_hw], minlength=65536))
 
 
 def test_each_block_is_read_once(shared_tif: Path) -> None:
@@ -149,9 +131,38 @@ def test_counting_views_is_exact(dtype: str, width: int, height: int, left: int,
     band, valid = whole[1:-1, left:], rng.random((height, width)) > 0.3
     offset = 32768 if dtype == "int16" else 0
     counts = np.zeros(65536, np.int64)
-    count_values(band, valid if masked else None, counts, offset)
-    expected = band[valid] if masked else band.ravel()
-    assert np.array_equal(counts, np.bincount(expected.astype(int) + offset, minlength=65536))
+    lowest, highest, number, total = count_values(band, valid if masked else None, counts, offset)
+    expected = (band[valid] if masked else band.ravel()).astype(int) + offset
+    assert np.array_equal(counts, np.bincount(expected, minlength=65536))
+    assert number == len(expected)
+    if number:
+        assert (lowest, highest, total) == (expected.min(), expected.max(), expected.sum())
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(["uint8", "uint16", "int16", "float32", "int32", "float64"]), st.integers(1, 23), st.integers(1, 9),
+    st.booleans(), st.integers(0, 2**16),
+)  # fmt: skip
+def test_counting_a_band_tells_its_extent(dtype: str, width: int, height: int, masked: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    band = (rng.normal(0, 10.0 ** rng.integers(0, 6), (height, width)) % 30000 - (0 if dtype[0] == "u" else 9000)).astype(dtype)
+    valid = rng.random((height, width)) > 0.3
     histogram = BandHistogram.for_dtype(dtype)
-    histogram.accumulate_band(band, valid if masked else None)
-    assert np.array_equal(histogram.counts, counts)
+    extent = histogram.accumulate_band(band, valid if masked else None)
+    values = band[valid] if masked else band.ravel()
+    assert histogram.total == values.size
+    if values.size:
+        assert extent[:2] == (values.min(), values.max())
+        assert extent.mean == pytest.approx(values.mean(dtype=np.float64), rel=1e-5, abs=1e-3)
+
+
+def test_decibels_are_counted_by_their_bins() -> None:
+    amplitudes = np.abs(np.random.default_rng(4).normal(0, 300, (40, 50))).astype(np.float32)
+    whole, made = BandHistogram("db"), BandHistogram("db")
+    extent = whole.accumulate_band(amplitudes, None)
+    decibels = magnitude_db(amplitudes)
+    assert made.accumulate_decibels(decibels, None) == extent
+    assert np.array_equal(whole.counts, made.counts)
+    assert whole.percentile(0.5) == pytest.approx(np.quantile(decibels, 0.5, method="inverted_cdf"), abs=1 / 512)
+    assert extent == pytest.approx((decibels.min(), decibels.max(), decibels.mean(dtype=np.float64)))

@@ -165,3 +165,52 @@ def test_revisits_are_collapsed_into_one_hit_that_lists_them(make_corpus: Any, s
     hits = ask(made, 10, text="ship", collapse_revisits=True).hits
     assert {len(hit.revisits) for hit in hits} == {2}
     assert all({hit.scene_id, *(one.scene_id for one in hit.revisits)} == {"a", "b", "c"} for hit in hits)
+
+
+def test_the_grid_finds_places_that_no_proposal_covers(make_corpus: Any, scene_rows: Any) -> None:
+    made = make_corpus()
+    rng = np.random.default_rng(9)
+    made.tables.replace_scene("proposal", "optical", "enc1", "a", scene_rows(made, "a", ["tank"] * 40, rng))
+    cells = scene_rows(made, "a", ["nothing"] * 30 + ["ship"] * 10, rng)
+    made.tables.replace_scene("grid", "optical", "enc1", "a", cells)
+    prompt = Prompt(text="ship", model_version="enc1")
+    found = answer(made.tables, prompt, made.embed_text, modality="optical", top=10, level="grid")
+    assert sorted(hit.proposal_id for hit in found.hits) == sorted(f"a:p:{i}" for i in range(30, 40))
+
+
+@pytest.mark.parametrize("exact_rows", [10, 100_000])
+def test_every_filter_at_once_keeps_what_passes_all(make_corpus: Any, scene_rows: Any, exact_rows: int) -> None:
+    """Area, days, instrument, view and score together: each alone lets a row through that another one stops."""
+    made = make_corpus()
+    rng, n = np.random.default_rng(10), 240
+    days = np.array(["2024-05-01", "2024-05-02"])[rng.integers(2, size=n)]
+    eyes = np.array(["pan", "ms"])[rng.integers(2, size=n)]
+    tilt = rng.uniform(0, 40, n)
+    times = [f"{day}T23:59:59.500000Z" for day in days]
+    rows = scene_rows(
+        made,
+        "a",
+        ["ship"] * n,
+        rng,
+        acquired_utc=times,
+        instrument=eyes.tolist(),
+        off_nadir_deg=tilt,
+        lon=np.linspace(179.9, 180.1, n),
+    )
+    lon = rows["lon"].to_numpy()
+    rows = rows.set_column(rows.schema.get_field_index("lon"), "lon", pa.array((lon + 180) % 360 - 180))
+    made.tables.replace_scene("proposal", "optical", "enc1", "a", rows)
+    west = ((179.95, 49.0), (-179.95, 49.0), (-179.95, 51.0), (179.95, 51.0))
+    limits = {"area_lonlat": ((west,),), "to_utc": "2024-05-01", "instruments": ("pan",), "off_nadir_deg": (0.0, 20.0)}
+    passes = (lon >= 179.95) & (lon <= 180.05) & (days == "2024-05-01") & (eyes == "pan") & (tilt <= 20)
+    found = ask(made, n, text="ship", filter=SearchFilter(**limits), exact_rows=exact_rows)
+    wanted = {f"a:p:{i}" for i in np.flatnonzero(passes)}
+    assert 5 < len(wanted) < 60
+    assert {hit.proposal_id for hit in found.hits} == wanted
+    for name in limits:
+        looser = ask(
+            made, n, text="ship", filter=SearchFilter(**{**limits, name: getattr(SearchFilter(), name)}), exact_rows=exact_rows
+        )
+        assert len(looser.hits) > len(wanted)
+    least = found.hits[4].score
+    assert len(ask(made, n, text="ship", filter=SearchFilter(**limits, min_score=least), exact_rows=exact_rows).hits) == 5

@@ -242,6 +242,28 @@ def test_a_tiff_that_points_elsewhere_is_refused(address: str, tmp_path: Path) -
     assert "OVD tags" in reply.json()["message"]
 
 
+def test_few_bytes_that_unpack_to_gigabytes_are_refused(address: str, tmp_path: Path) -> None:
+    import rasterio
+
+    with rasterio.open(
+        tmp_path / "bomb.tif",
+        "w",
+        driver="GTiff",
+        width=1900,
+        height=1900,
+        count=200,
+        dtype="float32",
+        sparse_ok=True,
+        tiled=True,
+    ):
+        pass
+    data = (tmp_path / "bomb.tif").read_bytes()
+    assert len(data) < 4_000_000
+    reply = ask(f"{address}/api/uploads", data, Content_Type="image/tiff")
+    assert reply.status == 400
+    assert "2888 MB in 200 bands" in reply.json()["message"]
+
+
 @pytest.mark.parametrize(
     "path",
     ["/api/scenes/..%2f..%2fovd.yaml", "/api/scenes/%2e%2e/thumbnail", "/..%2f..%2fpyproject.toml", "/assets/..%2f..%2f..%2fserver.py",

@@ -26,4 +26,9 @@ def test_a_person_finds_marks_keeps_and_exports(searchable: Workspace, chip: Pat
     for seen in facts["narrow"]:
         assert seen["page"] <= seen["window"]
         assert (seen["small"], seen["unnamed"]) == (0, 0)
-    assert len(list(shots.glob("*.png"))) == 12
+    assert facts["thousand"]["answers"] > 60
+    assert facts["thousand"]["ms_a_step"] < 500
+    assert facts["states"]["loading"].startswith("Searching")
+    assert "Widen the dates" in facts["states"]["nothing"]
+    assert "Is `ovd up` still running?" in facts["states"]["gone"]
+    assert len(list(shots.glob("*.png"))) == 16

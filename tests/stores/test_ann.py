@@ -7,13 +7,15 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
+from ovd_platform.records.prompt import Prompt, SearchFilter
 from ovd_platform.search.faiss_index import build_faiss, load_faiss
 from ovd_platform.search.index import build_index, index_health
+from ovd_platform.search.query import answer
 from ovd_platform.stores import ann
 from ovd_platform.stores.tables import VectorTables
-from ovd_platform.stores.vector_rows import conform_rows, units, vector_array
+from ovd_platform.stores.vector_rows import conform_rows, units, utc_text, vector_array
 
-DIM, ROWS = 64, 4000
+DIM, ROWS, DAYS = 64, 4000, 100
 TABLE = ("optical", "enc1")
 
 
@@ -23,15 +25,21 @@ def clustered(n: int, seed: int, shift: float = 0.0) -> NDArray[np.float32]:
     return units(centres[rng.integers(40, size=n)] + 0.6 * rng.normal(size=(n, DIM)) + shift)
 
 
+def _day(share: float) -> str:
+    return str(np.datetime64("2020-01-01") + int(share * DAYS) - 1)
+
+
 def rows_of(scene_id: str, vectors: NDArray[np.float32]) -> pa.Table:
     n = len(vectors)
     keys = [f"{scene_id}:{i}" for i in range(n)]
-    boxes = {name: np.full(n, 10.0 * (name[1] == "1"), np.float32) for name in ("x0", "y0", "x1", "y1")}
+    place = np.arange(n, dtype=np.float32)
+    boxes = {"x0": 20 * (place % 64), "y0": 20 * (place // 64), "x1": 20 * (place % 64) + 10, "y1": 20 * (place // 64) + 10}
     return conform_rows(
         pa.table(
             {
                 "key": keys, "proposal_id": keys, "scene_id": [scene_id] * n, "tile_id": [scene_id] * n, **boxes,
                 "objectness": np.linspace(0, 1, n), "model_version": ["enc1"] * n, "visual": vector_array(vectors),
+                "acquired_utc": [utc_text(_day((i % DAYS + 1) / DAYS)) for i in range(n)],
             }
         )
     )  # fmt: skip
@@ -58,6 +66,17 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> VectorTables:
 )
 def test_kinds_follow_size_and_memory(rows: int, dim: int, kinds: tuple[str, ...]) -> None:
     assert ann.kinds_for(rows, dim) == kinds
+
+
+def test_more_lists_are_visited_for_narrow_filters_and_mapped_questions() -> None:
+    facts = ann.AnnFacts("IVF_RQ", 1_000_000, 16, 4, 0.99, 80.0, 1.0)
+    assert ann.lists_to_visit(facts) == 16
+    assert ann.lists_to_visit(facts, share=0.1) == 160
+    assert ann.lists_to_visit(facts, share=0.01) == 1000
+    assert ann.lists_to_visit(facts, least_rows=250_000) == 250
+    assert ann.lists_to_visit(facts, share=0.5, least_rows=250_000) == 500
+    assert ann.lists_to_visit(facts, least_rows=10**9) == 1000
+    assert ann.lists_to_visit(None, share=0.5) == 128
 
 
 def test_the_index_finds_what_the_exact_scan_finds(indexed: VectorTables) -> None:
@@ -91,6 +110,19 @@ def test_filters_of_any_width_find_the_rows_that_pass(indexed: VectorTables, mos
         fast = indexed.nearest("proposal", *TABLE, "visual", query, top=10, where=where, share=share, columns=["key"])
         exact = indexed.nearest("proposal", *TABLE, "visual", query, top=10, where=where, exact=True, columns=["key"])
         assert len({*fast["key"].to_pylist()} & {*exact["key"].to_pylist()}) >= 9
+
+
+@pytest.mark.parametrize("most", [1.0, 0.3, 0.1])
+def test_the_planner_compares_what_an_index_proposes_with_full_vectors(indexed: VectorTables, most: float) -> None:
+    """Its scores are those of the exact scan, not the index's estimates, and with a filter it misses no more than without."""
+    shares = []
+    for query in clustered(6, 80):
+        prompt = Prompt(chip_vectors_nd=query[None], model_version="enc1", filter=SearchFilter(to_utc=_day(most)))
+        exact, fast = (answer(indexed, prompt, None, modality="optical", top=50, exact_rows=rows).hits for rows in (10**6, 10))
+        scores = {hit.proposal_id: hit.score for hit in exact}
+        shares.append(len(scores.keys() & {hit.proposal_id for hit in fast}) / len(scores))
+        assert all(hit.score == pytest.approx(scores[hit.proposal_id], abs=1e-5) for hit in fast if hit.proposal_id in scores)
+    assert np.mean(shares) >= 0.98
 
 
 def test_health_counts_rows_outside_and_drift_and_upkeep_mends_both(tmp_path: Path) -> None:

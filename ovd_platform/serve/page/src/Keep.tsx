@@ -31,7 +31,13 @@ export function Keep({ search, modality, classes, say, saved }: { search: Search
   });
   const again = (which: string) => attempt(which, async () => {
     const found = (await api.classes(modality)).classes.find((one) => one.name === which);
-    if (found) search.run({ text: found.texts.find((one) => one.weight > 0)?.text ?? "", examples: found.examples, against: found.against, right: [], wrong: [] });
+    if (found) search.run({ text: found.texts.find((one) => one.weight > 0)?.text ?? "", phrases: found.texts.filter((one) => one.weight < 0), examples: found.examples, against: found.against, right: [], wrong: [] });
+  });
+  const forget = (which: string) => attempt(which, async () => {
+    if (!window.confirm(`Forget the class “${which}”, its examples and marks?`)) return;
+    await api.forget(modality, which);
+    say(`Forgot “${which}”. Its detections go with the next run.`);
+    saved();
   });
   const take = (format: string) => attempt(format, async () => {
     const hits = search.answer?.hits ?? [];
@@ -61,7 +67,9 @@ export function Keep({ search, modality, classes, say, saved }: { search: Search
           <button type="button" id="save-class" disabled={!name.trim() || !asked || busy !== ""} onClick={() => void save()}>Keep</button>
         </div>
         <label class="tick"><input type="checkbox" checked={watch} onChange={(e) => setWatch(e.currentTarget.checked)} />look for it in new scenes</label>
-        {classes.length > 0 && <p class="hint">Kept, ask again: {classes.map((one) => <button key={one} type="button" class="link" onClick={() => void again(one)}>{one}</button>)}</p>}
+        {classes.length > 0 && <><p class="hint">Kept; ask again:</p><ul class="kept">{classes.map((one) => (
+          <li key={one}><button type="button" class="link" disabled={busy !== ""} onClick={() => void again(one)}>{one}</button><button type="button" class="small plain" disabled={busy !== ""} aria-label={`Forget ${one}`} onClick={() => void forget(one)}>✕</button></li>
+        ))}</ul></>}
       </section>
       <section aria-label="Export"><h3>Export {right ? `${right} right answers` : "all answers"}</h3>
         <div class="row">{FORMATS.map(([format, label]) => (

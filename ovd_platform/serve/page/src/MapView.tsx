@@ -11,6 +11,18 @@ type Features = { type: "FeatureCollection"; features: object[] };
 const dark = () => window.matchMedia("(prefers-color-scheme: dark)").matches;
 const collection = (features: object[]): Features => ({ type: "FeatureCollection", features });
 const ringOf = (ring: LonLat[]) => (ring.length ? [[...ring, ring[0]!]] : []);
+// A ring over the antimeridian goes on beyond 180 degrees; otherwise its edges would run around the globe.
+const unwrapped = (ring: LonLat[]): LonLat[] => ring.map(([lon, lat]) => [lon - 360 * Math.round((lon - ring[0]![0]) / 360), lat]);
+type Bounds = [number, number, number, number];
+// One box around all, the short way around the globe.
+function around(bounds: Bounds[]): Bounds {
+  const wide = (turn: boolean): Bounds => {
+    const moved = bounds.map(([w, s, e, n]): Bounds => { const east = e < w ? e + 360 : e; return turn && w < 0 ? [w + 360, s, east + 360, n] : [w, s, east, n]; });
+    return [Math.min(...moved.map((b) => b[0])), Math.min(...moved.map((b) => b[1])), Math.max(...moved.map((b) => b[2])), Math.max(...moved.map((b) => b[3]))];
+  };
+  const [plain, turned] = [wide(false), wide(true)];
+  return turned[2] - turned[0] < plain[2] - plain[0] ? turned : plain;
+}
 
 function style(modality: Modality): StyleSpecification {
   const empty = collection([]) as never;
@@ -58,7 +70,7 @@ export function MapView({ modality, scenes, hits, selected, select, search }: Pr
       made.on("load", () => { if (!gone) setReady(true); });
       made.on("error", (event) => setProblem(event.error.message));
       made.on("click", "hits", (event) => { const index = event.features?.[0]?.properties["index"]; if (!drawing.current && typeof index === "number") chosen.current(index); });
-      made.on("click", (event) => { if (drawing.current) setRing((before) => [...(before ?? []), [event.lngLat.lng, event.lngLat.lat]]); });
+      made.on("click", (event) => { if (drawing.current) setRing((before) => [...(before ?? []), [event.lngLat.wrap().lng, event.lngLat.lat]]); });
       made.on("mouseenter", "hits", () => { made.getCanvas().style.cursor = "pointer"; });
       made.on("mouseleave", "hits", () => { made.getCanvas().style.cursor = ""; });
     }).catch((error: Error) => setProblem(`Cannot show the map: expected WebGL, got: ${error.message}. Use a browser with WebGL; the other views work.`));
@@ -68,7 +80,7 @@ export function MapView({ modality, scenes, hits, selected, select, search }: Pr
   const put = (name: string, features: object[]) => (map.current?.getSource(name) as GeoJSONSource | undefined)?.setData(collection(features) as never);
   useEffect(() => {
     if (!ready) return;
-    put("footprints", placed.map((scene) => ({ type: "Feature", properties: { id: scene.id }, geometry: { type: "Polygon", coordinates: ringOf(scene.footprint_lonlat) } })));
+    put("footprints", placed.map((scene) => ({ type: "Feature", properties: { id: scene.id }, geometry: { type: "Polygon", coordinates: ringOf(unwrapped(scene.footprint_lonlat)) } })));
   }, [ready, scenes]);
   useEffect(() => {
     if (!ready) return;
@@ -76,19 +88,19 @@ export function MapView({ modality, scenes, hits, selected, select, search }: Pr
   }, [ready, hits, selected, search.marks]);
   useEffect(() => {
     if (!ready) return;
-    const shown = ring ?? search.ask.filters.area?.[0] ?? [];
+    const shown = unwrapped(ring ?? search.ask.filters.area?.[0] ?? []);
     put("area", shown.length > 2 ? [{ type: "Feature", properties: {}, geometry: { type: "Polygon", coordinates: ringOf(shown) } }] : shown.length ? [{ type: "Feature", properties: {}, geometry: { type: "LineString", coordinates: shown } }] : []);
   }, [ready, ring, search.ask.filters.area]);
 
-  const fit = (bounds: [number, number, number, number][]) => {
+  const fit = (bounds: Bounds[]) => {
     if (!bounds.length) return;
-    map.current?.fitBounds([Math.min(...bounds.map((b) => b[0])), Math.min(...bounds.map((b) => b[1])), Math.max(...bounds.map((b) => b[2])), Math.max(...bounds.map((b) => b[3]))], { padding: 48, maxZoom: 18, duration: 0 });
+    map.current?.fitBounds(around(bounds), { padding: 48, maxZoom: 18, duration: 0 });
   };
   const hit = hits[selected];
   const here = placed.find((scene) => scene.id === hit?.scene_id);
   useEffect(() => {
     if (!ready) return;
-    const bounds = hits.flatMap((one) => (one.lonlat ? [[one.lonlat[0], one.lonlat[1], one.lonlat[0], one.lonlat[1]] as [number, number, number, number]] : []));
+    const bounds = hits.flatMap((one) => (one.lonlat ? [[one.lonlat[0], one.lonlat[1], one.lonlat[0], one.lonlat[1]] as Bounds] : []));
     fit(bounds.length ? bounds : placed.flatMap((scene) => (scene.bounds_lonlat ? [scene.bounds_lonlat] : [])));
   }, [ready, hits.length > 0, placed.length]);
 

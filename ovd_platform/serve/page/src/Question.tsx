@@ -27,6 +27,16 @@ export function Question({ search, facts, modality, say, saved, drawOnScene }: P
   const filters = ask.filters;
   const filter = (part: Partial<typeof filters>) => change({ filters: Object.fromEntries(Object.entries({ ...filters, ...part }).filter(([, v]) => v !== undefined && v !== "" && !(Array.isArray(v) && !v.length))) });
   const used = Object.keys(filters).length;
+  const unwanted = ask.phrases.find((one) => one.weight < 0)?.text ?? "";
+  // A limit of the view as one number: the other end of the range is as far as it goes.
+  const limit = (label: string, name: "gsd_m" | "off_nadir_deg" | "sun_elevation_deg" | "incidence_deg", end: 0 | 1, whole: [number, number], step: number) => (
+    <label>{label}<input type="number" min={whole[0]} max={whole[1]} step={step} value={filters[name] && filters[name][end] !== whole[end] ? filters[name][end] : ""}
+      onInput={(e) => {
+        const range: [number, number] = [...(filters[name] ?? whole)];
+        range[end] = e.currentTarget.value === "" ? whole[end] : Number(e.currentTarget.value);
+        filter({ [name]: range[0] === whole[0] && range[1] === whole[1] ? undefined : range });
+      }} /></label>
+  );
 
   return (
     <form class="question" onSubmit={(event) => { event.preventDefault(); run(); }}
@@ -39,6 +49,8 @@ export function Question({ search, facts, modality, say, saved, drawOnScene }: P
           onInput={(event) => change({ text: event.currentTarget.value })} />
         <button class="main" type="submit">Search</button>
       </div>
+      {facts.words && <label class="unwanted">but not<input type="text" value={unwanted} maxLength={400} autocomplete="off" placeholder="round tank"
+        onInput={(event) => change({ phrases: event.currentTarget.value.trim() ? [{ text: event.currentTarget.value, weight: -1 }] : [] })} /></label>}
       <div class={over ? "drop over" : "drop"}>
         <p>{busy ? "Checking the picture …" : "Drop a chip here that looks like it, or"}</p>
         <div class="row">
@@ -69,6 +81,11 @@ export function Question({ search, facts, modality, say, saved, drawOnScene }: P
         <div class="pair">
           <label>Score at least<input type="number" step="0.05" value={filters.min_score ?? ""} onInput={(e) => filter({ min_score: e.currentTarget.value === "" ? undefined : Number(e.currentTarget.value) })} /></label>
           <label>Answers<select value={ask.top} onChange={(e) => change({ top: Number(e.currentTarget.value) })}>{[60, 200, 1000].map((n) => <option key={n} value={n}>{n}</option>)}</select></label>
+        </div>
+        <div class="pair">
+          {limit("Pixels at most, m", "gsd_m", 1, [0, 1000], 0.1)}
+          {modality === "sar" ? limit("Incidence at least, °", "incidence_deg", 0, [0, 90], 1) : limit("Off nadir at most, °", "off_nadir_deg", 1, [0, 90], 1)}
+          {modality === "sar" ? limit("Incidence at most, °", "incidence_deg", 1, [0, 90], 1) : limit("Sun at least, ° high", "sun_elevation_deg", 0, [-90, 90], 1)}
         </div>
         {filters.area && <p class="hint">Inside the drawn area. <button type="button" class="link" onClick={() => filter({ area: undefined })}>Remove</button></p>}
         <label class="tick"><input type="checkbox" checked={ask.collapse_revisits} onChange={(e) => change({ collapse_revisits: e.currentTarget.checked })} />One answer a place over all times</label>

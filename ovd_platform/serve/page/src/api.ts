@@ -6,11 +6,14 @@ export type LonLat = [number, number];
 export type Verdict = "right" | "wrong" | "none";
 
 export interface Example { upload?: string; scene?: string; box?: Box; weight?: number }
+export type Range = [number, number];
+export interface Phrase { text: string; weight: number }
 export interface Filters {
   area?: LonLat[][]; from_utc?: string; to_utc?: string; instruments?: string[]; scenes?: string[]; min_score?: number;
+  gsd_m?: Range; off_nadir_deg?: Range; sun_elevation_deg?: Range; incidence_deg?: Range;
 }
 export interface Ask {
-  modality: Modality; text: string; examples: Example[]; against: Example[]; right: string[]; wrong: string[];
+  modality: Modality; text: string; phrases: Phrase[]; examples: Example[]; against: Example[]; right: string[]; wrong: string[];
   filters: Filters; top: number; documents: boolean; collapse_revisits: boolean;
 }
 export interface Hit {
@@ -33,7 +36,7 @@ export interface ModalityFacts {
 }
 export interface Status { workspace: string; rendered: boolean; warm: boolean; modalities: Partial<Record<Modality, ModalityFacts>> }
 export interface SavedClass {
-  name: string; modality: Modality; watch: boolean; saved_utc: string; texts: { text: string; weight: number }[]; right: number;
+  name: string; modality: Modality; watch: boolean; saved_utc: string; texts: Phrase[]; right: number;
   wrong: number; chips: number; examples: Example[]; against: Example[];
 }
 export interface Upload { upload: string; width_px: number; height_px: number; instrument: string }
@@ -70,6 +73,7 @@ export const api = {
   mark: (id: string, verdict: Verdict, ask: Ask) => read<{ made_utc: string }>("/api/feedback", json({ id, verdict, ask })),
   classes: (modality: Modality) => read<{ classes: SavedClass[] }>(`/api/classes/${modality}`),
   save: (name: string, ask: Ask, watch: boolean) => read<SavedClass>("/api/classes", json({ name, ask, watch })),
+  forget: (modality: Modality, name: string) => send(`/api/classes/${modality}/${encodeURIComponent(name)}`, { method: "DELETE" }),
   export: async (format: string, ask: Ask, ids: string[]) => {
     const response = await send("/api/export", json({ format, ask, ids }));
     const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? `answers.${format}`;
@@ -86,7 +90,7 @@ export const thumbnailUrl = (scene: Scene, size: number): string =>
 
 export function emptyAsk(modality: Modality): Ask {
   return {
-    modality, text: "", examples: [], against: [], right: [], wrong: [], filters: {}, top: 60, documents: true,
+    modality, text: "", phrases: [], examples: [], against: [], right: [], wrong: [], filters: {}, top: 60, documents: true,
     collapse_revisits: false,
   };
 }

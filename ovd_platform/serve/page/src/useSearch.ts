@@ -86,9 +86,20 @@ export function useSearch(modality: Modality, say: (line: string) => void): Sear
   }, [refine, say]);
 
   const like = useCallback((hit: Hit) => {
-    run({ text: "", examples: [{ scene: hit.scene_id, box: hit.box_scene_xyxy }], against: [], right: [], wrong: [] });
+    run({ text: "", phrases: [], examples: [{ scene: hit.scene_id, box: hit.box_scene_xyxy }], against: [], right: [], wrong: [] });
   }, [run]);
 
-  useEffect(() => { setAsk(emptyAsk(modality)); setAnswer(null); setMarks(new Map()); setPhase("empty"); }, [modality]);
+  useEffect(() => { // Another modality is another corpus: nothing of the last question stays, and its answer must not come in late.
+    asked.current?.abort();
+    window.clearTimeout(timer.current);
+    answerText.current = "";
+    answerExamples.current = "[]";
+    setAsk(emptyAsk(modality));
+    setAnswered(emptyAsk(modality));
+    setAnswer(null);
+    setMarks(new Map());
+    setSelected(-1);
+    setPhase("empty");
+  }, [modality]);
   return { ask, answered, answer, phase, problem, marks, selected, live, change, run, mark, select: setSelected, setLive, like, refine, follow };
 }
