@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> list[Outcome]:
     """The unlabelled class of the rendered world by method; every class at the target precision; then the chips."""
     ws = Workspace.open(DEMO_HOME)
     world = _world(ws)
-    new_class: dict[Any, Any] = {count: _draws(world, UNLABELLED, count, (*HEADS, "mlp")) for count in (5, 10)}
+    new_class: dict[str, Any] = {str(count): _draws(world, UNLABELLED, count, (*HEADS, "mlp")) for count in (5, 10)}
     print(new_class, flush=True)
     new_class["all_labels_of_other_scenes"] = _every_label(world, UNLABELLED)
     new_class["text_only"] = _by_words(ws, world)
@@ -62,7 +62,7 @@ def run(arguments: list[str]) -> list[Outcome]:
     chips = _chips(ws)
     chip_names = sorted(set(chips.class_of_object))
     by_chip = {
-        count: _mean_over({name: _draws(chips, name, count, ("prototype", "logistic")) for name in chip_names})
+        str(count): _mean_over({name: _draws(chips, name, count, ("prototype", "logistic")) for name in chip_names})
         for count in (5, 10)
     }
     chips_asked = {name: _at_target(chips, name) for name in chip_names}
@@ -77,9 +77,9 @@ def run(arguments: list[str]) -> list[Outcome]:
     save_result("few-shot", {**facts, "command": "uv run python -m benchmarks demo && uv run python -m benchmarks few-shot"})
     pooled, chip_pooled = _pooled(asked), _pooled(chips_asked)
     return [
-        Outcome("P@10, 5 examples of the unlabelled class", new_class[5]["auto"]["p_at_10"]["mean"], 0.5),
+        Outcome("P@10, 5 examples of the unlabelled class", new_class["5"]["auto"]["p_at_10"]["mean"], 0.5),
         Outcome(
-            "AP over text only, 5 examples", new_class[5]["auto"]["ap"]["mean"] - new_class["text_only"]["ap"]["mean"], 0.1
+            "AP over text only, 5 examples", new_class["5"]["auto"]["ap"]["mean"] - new_class["text_only"]["ap"]["mean"], 0.1
         ),
         Outcome(f"precision achieved where {TARGET} was asked, rendered", pooled, TARGET),
         Outcome(f"precision achieved where {TARGET} was asked, chips", chip_pooled, TARGET),

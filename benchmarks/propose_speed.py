@@ -65,6 +65,7 @@ def run(arguments: list[str]) -> list[Outcome]:
     outcomes = [
         Outcome("times the Mpx/s of Faster R-CNN MobileNet", slow / fast, 15.0),
         Outcome("rate of the stage over the bare forward pass on pre-read tiles", bare / seconds, 0.85),
+        Outcome("share of the stage that is its forward pass", share, 0.85),
     ]
     if (RESULTS / "detect-airbus.json").is_file():
         table = read_json(RESULTS / "detect-airbus.json")["class_agnostic_table"]

@@ -1,6 +1,7 @@
 """Several processes under one command, ended together. Belongs here: starting, watching, ending; what they do is theirs."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -25,7 +26,11 @@ def run_beside(commands: Mapping[str, Sequence[str]], environment: Mapping[str, 
     """
     children = {
         name: subprocess.Popen(
-            command, env=dict(environment), cwd=folder, stdout=subprocess.DEVNULL if name == silent else None
+            command,
+            env=dict(environment),
+            cwd=folder,
+            stdout=subprocess.DEVNULL if name == silent else None,
+            start_new_session=True,
         )
         for name, command in commands.items()
     }  # fmt: skip
@@ -35,7 +40,10 @@ def run_beside(commands: Mapping[str, Sequence[str]], environment: Mapping[str, 
     except KeyboardInterrupt:
         return 0
     finally:
-        end(children)
+        try:
+            end(children)
+        except KeyboardInterrupt:  # asked twice: at once
+            end(children, (0.0, 0.0))
 
 
 def watch(children: Children) -> int:
@@ -51,25 +59,30 @@ def watch(children: Children) -> int:
     return worst
 
 
-def end(children: Children, patience_s: tuple[float, float, float] = (3.0, 8.0, 3.0)) -> None:
-    """Let all end by themselves (the terminal tells them of Ctrl-C too), then ask as Ctrl-C would, then insist, then end them.
+def end(children: Children, patience_s: tuple[float, float] = (8.0, 3.0)) -> None:
+    """Ask all as Ctrl-C would, then insist, then end them and whatever they started.
+
+    Every child leads a process group of its own, so that nothing it started stays behind, also where Ctrl-C is ignored (`nohup`, `&` in a script).
 
     Args:
-        children: Processes by name.
-        patience_s: Seconds for each of the three.
+        children: Processes by name, each the leader of its process group.
+        patience_s: Seconds after SIGINT and after SIGTERM.
     """
-    for signal_, seconds in zip((None, signal.SIGINT, signal.SIGTERM), patience_s, strict=True):
+    for signal_, seconds in zip((signal.SIGINT, signal.SIGTERM), patience_s, strict=True):
         for child in children.values():
-            if signal_ is not None and child.poll() is None:
-                with contextlib.suppress(OSError):
-                    child.send_signal(signal_)
+            if child.poll() is None:
+                _tell_group(child, signal_)
         until = time.monotonic() + seconds
         while time.monotonic() < until and any(child.poll() is None for child in children.values()):
             time.sleep(0.1)
     for child in children.values():
-        if child.poll() is None:
-            child.kill()
+        _tell_group(child, signal.SIGKILL)
         child.wait()
+
+
+def _tell_group(child: "subprocess.Popen[bytes]", signal_: signal.Signals) -> None:
+    with contextlib.suppress(OSError):  # the group is gone
+        os.killpg(child.pid, signal_)
 
 
 def _interrupt(*_: object) -> None:

@@ -93,7 +93,7 @@ def _pooled(
 def _windows(planes_chw: Tensor, img_px: int, size: list[int]) -> tuple[Tensor, int, int]:
     """Bring an image to (height, width) and cut it into windows side by side; what is left over is filled by repeating its edge."""
     if size != list(planes_chw.shape[1:]):
-        planes_chw = F.interpolate(planes_chw[None], size=size, mode="bilinear", antialias=True, align_corners=False)[0]
+        planes_chw = F.interpolate(planes_chw[None], size=size, mode="area")[0]  # averages areas, as crops are made
     height, width = planes_chw.shape[1:]
     down, across = -(-height // img_px), -(-width // img_px)
     padded = F.pad(planes_chw[None], (0, across * img_px - width, 0, down * img_px - height), mode="replicate")[0]

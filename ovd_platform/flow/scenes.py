@@ -162,7 +162,7 @@ def proposals_stage(proposer: str | None = None) -> Stage:
             "config": content_hash(settings.model_dump(), named),
         }
 
-    return Stage("proposals", "1", inputs, _build_proposals)
+    return Stage("proposals", "2", inputs, _build_proposals)
 
 
 def proposal_budget(ws: Workspace, record: SceneRecord) -> float:

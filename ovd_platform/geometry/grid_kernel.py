@@ -18,7 +18,7 @@ def fill(low, high, cols, buckets):  # type: ignore[no-untyped-def]  # numba com
     for bucket in range(buckets):
         starts[bucket + 1] += starts[bucket]
     cursor = starts[:-1].copy()
-    members = np.empty(starts[-1], dtype=np.int64)
+    members = np.empty(starts[-1], dtype=np.int32)  # half the memory traffic
     for index in range(low.shape[0]):
         for row in range(low[index, 1], high[index, 1] + 1):
             for col in range(low[index, 0], high[index, 0] + 1):

@@ -27,7 +27,7 @@ PAD_PX = 32
 """Chips are padded to a multiple of the deepest stride."""
 
 CONTEXT_PX = 128
-"""Working-scale pixels around a cell that its answer depends on: how far the strided and the deep convolutions reach together."""
+"""Working-scale pixels around a cell that its answer depends on: the strided and the deep convolutions together reach 129, the last ones hardly."""
 
 LAYOUT = 1
 """Version of the network's structure, part of every card; weights of another layout do not fit."""

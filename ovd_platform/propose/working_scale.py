@@ -15,6 +15,9 @@ from ovd_platform.records.scene import SceneRecord
 _CLOSE = (0.25, 2.0)
 """The ground sample distance moves a scale within these bounds only: metadata lie."""
 
+_EIGHTHS_OFF = 0.05
+"""A scale moves so far, as a share of itself, to a multiple of an eighth: on those the strides of a network meet whole scene pixels often."""
+
 
 def resized(pixels_chw: NDArray[np.float32], width_px: int, height_px: int) -> NDArray[np.float32]:
     """Resample bands: area average when shrinking, bilinear when growing.
@@ -54,5 +57,11 @@ def scales_for(card: Mapping[str, Any], record: SceneRecord) -> tuple[float, ...
     if len(scales) == 1 and trained_m and record.gsd_m:
         ratio = min(max(record.gsd_m / trained_m, _CLOSE[0]), _CLOSE[1])
         # A few per cent do not matter to the detector, and exact halves resample best.
-        return (float(scales[0]),) if 0.85 < ratio < 1.18 else (float(scales[0]) * ratio,)
+        return (float(scales[0]),) if 0.85 < ratio < 1.18 else (_even(float(scales[0]) * ratio),)
     return tuple(float(scale) for scale in scales)
+
+
+def _even(scale: float) -> float:
+    """The nearest multiple of an eighth where that is close."""
+    nearest = round(scale * 8) / 8
+    return nearest if abs(nearest / scale - 1) <= _EIGHTHS_OFF else scale

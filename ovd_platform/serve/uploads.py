@@ -36,6 +36,7 @@ _DRIVERS = {
 _NUMBER_OF = {"complex_int16": "int32"}
 """GDAL's names of sample types that numpy lacks, as a type of the same size."""
 _HEAD_BYTES = 4096
+_PNG_END = b"IEND\xaeB`\x82"
 _MARKED = (b"<VRTDataset", b"<OGRVRT", b"<GDAL_WMS", b"<WMS_Tile")
 
 
@@ -121,9 +122,14 @@ def rewrite_chip(source: str, target: str, name: str) -> dict[str, Any]:
     from ovd_platform.raster.rasters import RasterScene
     from ovd_platform.records.window import Window
 
-    with Path(source).open("rb") as stream:
-        driver = driver_of(stream.read(_HEAD_BYTES))
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO", CPL_VSIL_CURL_ALLOWED_FILENAME="none"):
+    data = Path(source).read_bytes()
+    driver = driver_of(data[:_HEAD_BYTES])
+    if driver == "PNG" and _PNG_END not in data:  # GDAL fills what is missing with zeros and says nothing
+        raise DamagedRasterError("Cannot open the example: expected a whole PNG file, got one that is cut off. Save it again.")
+    with rasterio.Env(
+        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO", CPL_VSIL_CURL_ALLOWED_FILENAME="none",
+        GDAL_ERROR_ON_LIBJPEG_WARNING="TRUE",
+    ):  # fmt: skip
         try:
             with rasterio.open(source, driver=driver) as probe:
                 size, tags = (probe.width, probe.height), probe.tags(ns="OVD")

@@ -27,13 +27,23 @@ from ovd_platform.stores.vector_rows import units, vector_dim, vectors_of
 
 MIN_ROWS = 65_536
 RECALL_TARGET = 0.95
+TUNED_TO = 0.97
+"""What widths are raised to on the probes: fresh questions find a little less than stored rows do (0.9275 of a million's where 32 probes said 0.95)."""
 BYTES_PER_VECTOR = 90.0
 _HNSW_M = 20
 _HNSW_MEMORY_BYTES = 2e9
-_PROBES = 32
+_PROBES = 96
 _PROBE_TOP = 100
 _BATCH = 65_536
-_WIDTHS = ((16, 4), (32, 6), (64, 10), (128, 15), (256, 30))
+_WIDTHS = (
+    (16, 4),
+    (32, 4),
+    (64, 4),
+    (96, 6),
+    (128, 10),
+    (256, 15),
+    (256, 30),
+)  # lists cost little, vectors read again cost most
 _LOG = logging.getLogger(__name__)
 
 
@@ -200,11 +210,11 @@ def probes(
 
 
 def tune(table: Any, column: str, queries: NDArray[np.float32], truth: list[set[int]]) -> tuple[tuple[int, int], float]:
-    """The narrowest widths that reach `RECALL_TARGET`, else the widest; with the recall they reach."""
+    """The narrowest widths that reach `TUNED_TO`, else the widest; with the recall they reach."""
     recall = 0.0
     for widths in _WIDTHS:
         recall = recall_of(table, column, queries, truth, *widths)
-        if recall >= RECALL_TARGET:
+        if recall >= TUNED_TO:
             return widths, recall
     return _WIDTHS[-1], recall
 

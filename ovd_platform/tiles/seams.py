@@ -115,7 +115,7 @@ def merge_seams(
 
 def _ranking(boxes: NDArray[Any], scores: NDArray[Any], sources: NDArray[np.int32]) -> NDArray[np.int64]:
     """Indices by falling score; ties are broken by the box itself, never by input order."""
-    order = np.argsort(-scores)
+    order = _falling(scores)
     sorted_scores = scores[order]
     tied = np.zeros(len(order), np.bool_)
     same = sorted_scores[1:] == sorted_scores[:-1]
@@ -124,9 +124,22 @@ def _ranking(boxes: NDArray[Any], scores: NDArray[Any], sources: NDArray[np.int3
     places = np.flatnonzero(tied)
     if len(places):
         members = order[places]
-        keys = (sources[members], *(boxes[members, axis] for axis in (3, 2, 1, 0)), -scores[members])
-        order[places] = members[np.lexsort(keys)]
+        left, score = boxes[members, 0], -scores[members]
+        turn = np.lexsort((left, score))
+        if ((left[turn][1:] == left[turn][:-1]) & (score[turn][1:] == score[turn][:-1])).any():
+            turn = np.lexsort((sources[members], *(boxes[members, axis] for axis in (3, 2, 1)), left, score))
+        order[places] = members[turn]
     return order
+
+
+def _falling(scores: NDArray[Any]) -> NDArray[np.int64]:
+    """Indices by falling score. Bits of floats that are not negative rise with them: score and index are sorted as one integer."""
+    if scores.dtype != np.float32 or not (scores >= 0).all():
+        return np.argsort(-scores)
+    bits = (scores + np.float32(0)).view(np.uint32)  # -0 becomes 0
+    keys = ((~bits).astype(np.uint64) << np.uint64(32)) | np.arange(len(scores), dtype=np.uint64)
+    keys.sort()
+    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
 def _quad_areas(quads_n42: NDArray[np.float64]) -> NDArray[np.float64]:

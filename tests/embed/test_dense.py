@@ -77,17 +77,13 @@ def test_dense_vectors_are_unit_repeatable_and_of_another_version(scale):
 def test_a_window_of_its_own_is_exactly_what_a_crop_sees(scale, side):
     """A square that is one window of the map has the vectors of its crop: same pixels, positions, norms, heads and layout."""
     backbone, clip = _states()
-    pixels = np.random.default_rng(2).integers(0, 4096, (2, 200, 200)).astype(np.uint16)
-    if scale == 0.5:  # of one value a 2 x 2 block, so that both ways of halving agree
-        pixels = pixels[:, :100, :100].repeat(2, axis=1).repeat(2, axis=2)
-    scene = ArrayScene(pixels)
+    scene = ArrayScene(np.random.default_rng(2).integers(0, 4096, (2, 200, 200)).astype(np.uint16))
     dense = BuiltinEncoder(backbone, clip, regions="roi", roi_scale=scale, precision="float32")
     crops = BuiltinEncoder(backbone, clip, precision="float32")
     square = np.array([[34.0, 66.0, 34.0 + side, 66.0 + side]], dtype=np.float32)
     ours, theirs, other = (one._embed_squares(scene, square + by, PROFILE) for one, by in ((dense, 0), (crops, 0), (crops, 2)))
-    least = 0.9999 if scale == 1.0 else 0.98  # the anti-aliased half is a little smoother than a crop
     for mine, crop, moved in zip(ours, theirs, other, strict=True):
-        assert float((mine @ crop.T).item()) > least
+        assert float((mine @ crop.T).item()) > 0.9999
         assert float((mine @ moved.T).item()) < float((mine @ crop.T).item())
 
 

@@ -97,6 +97,8 @@ def test_the_other_modality_is_refused():
 def test_scales_follow_the_ground_sample_distance_and_the_card():
     assert scales_for(CARD, spots([], gsd_m=0.5).record) == (1.0,)
     assert scales_for(CARD, spots([], gsd_m=1.0).record) == (2.0,)
+    assert scales_for(CARD, spots([], gsd_m=0.31).record) == (0.625,), "0.62 lies close to five eighths"
+    assert scales_for(CARD, spots([], gsd_m=0.34).record) == (0.68,)
     assert scales_for(CARD | {"scales": [1.0, 0.5]}, spots([], gsd_m=1.0).record) == (1.0, 0.5)
 
 

@@ -202,11 +202,11 @@ def test_twelve_bits_of_an_upload_stay_twelve_bits(address: str, searchable: Wor
     taken = ask(f"{address}/api/uploads", (tmp_path / "pan.tif").read_bytes(), Content_Type="image/tiff").json()
     with rasterio.open(searchable.home.root / "uploads" / f"{taken['upload']}.tif") as kept:
         assert np.array_equal(kept.read(), values)
-    assert taken["instrument"] == "pan-1x12"
+    assert taken["instrument"] == "opt-1x12"
 
 
-def _png(width: int, height: int) -> bytes:
-    return cv2.imencode(".png", np.zeros((height, width, 3), np.uint8))[1].tobytes()
+def _picture(kind: str, width: int, height: int) -> bytes:
+    return cv2.imencode(kind, np.zeros((height, width, 3), np.uint8))[1].tobytes()
 
 
 @pytest.mark.parametrize(
@@ -216,10 +216,11 @@ def _png(width: int, height: int) -> bytes:
         (b"hello", 422, "PNG, JPEG, TIFF"),
         (b'<VRTDataset rasterXSize="9" rasterYSize="9"><SourceFilename>/etc/passwd</SourceFilename></VRTDataset>', 422, "PNG"),
         (b"\x89PNG\r\n\x1a\n<VRTDataset rasterXSize='1'/>", 422, "PNG"),
-        (_png(64, 64)[:60], 422, "the example"),
-        (_png(3000, 3000), 400, "4 Mpx"),
+        (_picture(".png", 64, 64)[:60], 422, "the example"),
+        (_picture(".jpg", 64, 64)[:400], 422, "the example"),
+        (_picture(".png", 3000, 3000), 400, "4 Mpx"),
     ],
-    ids=["empty", "text", "vrt", "vrt-in-png", "cut-off", "too-large"],
+    ids=["empty", "text", "vrt", "vrt-in-png", "cut-off-png", "cut-off-jpeg", "too-large"],
 )
 def test_hostile_uploads_are_refused_and_leave_nothing(
     address: str, searchable: Workspace, data: bytes, status: int, words: str

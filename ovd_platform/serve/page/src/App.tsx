@@ -34,6 +34,11 @@ export function App() {
     }).catch((error: Error) => setFailed(error.message));
   }, []);
   useEffect(load, [load]);
+  useEffect(() => { // Until the models are loaded, ask again every second.
+    if (!status || status.warm) return;
+    const timer = window.setTimeout(() => api.status().then(setStatus, () => undefined), 1000);
+    return () => window.clearTimeout(timer);
+  }, [status]);
   useEffect(() => {
     if (status?.modalities[modality]) api.scenes(modality).then((found) => setScenes(found.scenes)).catch((error: Error) => say(error.message));
   }, [status, modality, say]);
@@ -88,7 +93,7 @@ export function App() {
           <Question search={search} facts={facts} modality={modality} say={say} saved={load} drawOnScene={() => setView("scenes")} />
         </aside>
         <main id="answers" tabIndex={-1}>
-          {view === "results" && <Grid search={search} facts={facts} open={() => setOpen(true)} />}
+          {view === "results" && <Grid search={search} facts={facts} warm={status.warm} open={() => setOpen(true)} />}
           {view === "map" && <MapView modality={modality} scenes={scenes} hits={hits} selected={search.selected} select={(i) => { search.select(i); setOpen(true); }} search={search} />}
           {view === "scenes" && <Scenes scenes={scenes} hits={hits} ask={(scene, box) => {
             setView("results");

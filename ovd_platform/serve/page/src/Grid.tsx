@@ -6,7 +6,7 @@ import type { Search } from "./useSearch";
 
 const SUGGESTIONS = ["small building with a dome roof", "aircraft parked on an apron", "ship alongside a quay"];
 
-export function Grid({ search, facts, open }: { search: Search; facts: ModalityFacts; open: () => void }) {
+export function Grid({ search, facts, warm, open }: { search: Search; facts: ModalityFacts; warm: boolean; open: () => void }) {
   const list = useRef<HTMLUListElement>(null);
   const { answer, phase, selected } = search;
   const hits = answer?.hits ?? [];
@@ -44,7 +44,7 @@ export function Grid({ search, facts, open }: { search: Search; facts: ModalityF
     </div>
   );
   if (phase === "loading" && !answer) return (
-    <div aria-busy="true"><p class="summary" role="status">Searching …</p><ul class="grid">{Array.from({ length: 12 }, (_, i) => <li key={i} class="card ghost"><div class="ghost-picture" /></li>)}</ul></div>
+    <div aria-busy="true"><p class="summary" role="status">{warm ? "Searching …" : "Loading the models; the first answer takes a little longer …"}</p><ul class="grid">{Array.from({ length: 12 }, (_, i) => <li key={i} class="card ghost"><div class="ghost-picture" /></li>)}</ul></div>
   );
   if (!hits.length) return <div class="state"><h1>No answers</h1><p>Nothing passes these filters. Widen the dates or the area, or lower the score.</p></div>;
   return (
@@ -77,7 +77,7 @@ function Card({ hit, index, verdict, before, current, choose, reach, mark }: Car
         <img loading="lazy" decoding="async" width={192} height={192} alt="" src={cropUrl(hit, 192)} />
         <span class="rank">{hit.rank}</span>{hit.rendered && <span class="rendered">rendered</span>}
       </button>
-      <div class="facts"><span class="score">{hit.score.toFixed(3)}</span><span class="where" title={hit.scene_id}>{hit.scene_id}</span><span class="quiet">{day(hit.acquired_utc)} · {hit.instrument}</span></div>
+      <div class="facts"><span class="score">{hit.score.toFixed(3)}</span><span class="where" title={hit.scene_id}>{hit.scene_id}</span><span class="quiet" title={hit.instrument}>{day(hit.acquired_utc)} · {hit.instrument}</span></div>
       <div class="verdicts">
         <button tabIndex={-1} class="small" aria-pressed={verdict === "right"} aria-label={`Mark answer ${hit.rank} right`} onClick={() => mark("right")}>✓</button>
         <button tabIndex={-1} class="small" aria-pressed={verdict === "wrong"} aria-label={`Mark answer ${hit.rank} wrong`} onClick={() => mark("wrong")}>✗</button>

@@ -82,10 +82,10 @@ export function Question({ search, facts, modality, say, saved, drawOnScene }: P
           <label>Score at least<input type="number" step="0.05" value={filters.min_score ?? ""} onInput={(e) => filter({ min_score: e.currentTarget.value === "" ? undefined : Number(e.currentTarget.value) })} /></label>
           <label>Answers<select value={ask.top} onChange={(e) => change({ top: Number(e.currentTarget.value) })}>{[60, 200, 1000].map((n) => <option key={n} value={n}>{n}</option>)}</select></label>
         </div>
-        <div class="pair">
-          {limit("Pixels at most, m", "gsd_m", 1, [0, 1000], 0.1)}
-          {modality === "sar" ? limit("Incidence at least, °", "incidence_deg", 0, [0, 90], 1) : limit("Off nadir at most, °", "off_nadir_deg", 1, [0, 90], 1)}
-          {modality === "sar" ? limit("Incidence at most, °", "incidence_deg", 1, [0, 90], 1) : limit("Sun at least, ° high", "sun_elevation_deg", 0, [-90, 90], 1)}
+        <div class="pair three">
+          {limit("Pixel m to", "gsd_m", 1, [0, 1000], 0.1)}
+          {modality === "sar" ? limit("Incidence ° from", "incidence_deg", 0, [0, 90], 1) : limit("Off nadir ° to", "off_nadir_deg", 1, [0, 90], 1)}
+          {modality === "sar" ? limit("Incidence ° to", "incidence_deg", 1, [0, 90], 1) : limit("Sun ° from", "sun_elevation_deg", 0, [-90, 90], 1)}
         </div>
         {filters.area && <p class="hint">Inside the drawn area. <button type="button" class="link" onClick={() => filter({ area: undefined })}>Remove</button></p>}
         <label class="tick"><input type="checkbox" checked={ask.collapse_revisits} onChange={(e) => change({ collapse_revisits: e.currentTarget.checked })} />One answer a place over all times</label>

@@ -11,6 +11,7 @@ export function Viewer({ scene, focus, boxes, current, draw }: Props) {
   const viewer = useRef<OpenSeadragon.Viewer | null>(null);
   const [drawing, setDrawing] = useState(Boolean(draw));
   const [problem, setProblem] = useState("");
+  const [opened, setOpened] = useState(0);
 
   useEffect(() => {
     if (!place.current) return;
@@ -31,20 +32,31 @@ export function Viewer({ scene, focus, boxes, current, draw }: Props) {
         const [x, y] = [(focus[0] + focus[2]) / 2, (focus[1] + focus[3]) / 2];
         made.viewport.fitBounds(image.imageToViewportRectangle(x - side / 2, y - side / 2, side, side), true);
       }
-      for (const hit of boxes) {
-        const [x0, y0, x1, y1] = hit.box_scene_xyxy;
-        const mark = document.createElement("div");
-        mark.className = hit.id === current ? "box current" : "box";
-        mark.title = `Answer ${hit.rank}`;
-        made.addOverlay({ element: mark, location: image.imageToViewportRectangle(x0, y0, x1 - x0, y1 - y0) });
-      }
+      setOpened((count) => count + 1);
       place.current?.setAttribute("data-open", scene.id);
     });
     let waited = 0;
     made.addHandler("tile-load-failed", (event) => { waited += 1; setProblem(waited > 40 ? `Some tiles cannot be shown: ${event.message}` : "Some tiles are still being prepared …"); });
     made.addHandler("tile-loaded", () => setProblem(""));
-    return () => { made.destroy(); viewer.current = null; };
-  }, [scene.id, scene.version, boxes.map((one) => one.id).join(), current]);
+    return () => {
+      viewer.current = null;
+      (made as unknown as { imageLoader: { clear: () => void } }).imageLoader.clear(); // Tiles on their way have no place to go any more.
+      made.destroy();
+    };
+  }, [scene.id, scene.version, focus?.join()]);
+
+  useEffect(() => { // The boxes change with the answers; where one looks stays.
+    const image = viewer.current?.world.getItemAt(0);
+    if (!viewer.current || !image) return;
+    viewer.current.clearOverlays();
+    for (const hit of boxes) {
+      const [x0, y0, x1, y1] = hit.box_scene_xyxy;
+      const mark = document.createElement("div");
+      mark.className = hit.id === current ? "box current" : "box";
+      mark.title = `Answer ${hit.rank}`;
+      viewer.current.addOverlay({ element: mark, location: image.imageToViewportRectangle(x0, y0, x1 - x0, y1 - y0) });
+    }
+  }, [opened, boxes.map((one) => one.id).join(), current]);
 
   const start = useRef<[number, number] | null>(null);
   const [rubber, setRubber] = useState<Box | null>(null);
