@@ -10,14 +10,14 @@ from ovd_platform.documents.page_text import HIDDEN, RECOGNISED, TextLine, join_
 _WORDS = (
     r"Figures?|Figs?\.?|FIGURE|FIG\.?|Abbildung|Abb\.?|ABBILDUNG|Bild|BILD|Figura|FIGURA|Рисунок|Рис\.?|Obr\.?|Rys\.?|"
     r"Image|IMAGE|Photo|PHOTO|Plate|PLATE|Tafel|Exhibit|EXHIBIT|Chart|Scheme|Chip|CHIP|Map|MAP|Karte|Carte|Mapa|Foto|"
-    r"Afbeelding|Planche"
+    r"Afbeelding|Planche|Şekil|Kuva|Slika|Ábra|图|圖|図|그림"
 )
 _NUMBER = (
     r"(?:[A-Za-z]{1,8}_)?[A-Za-z]?\d+(?:[.\-–_/][A-Za-z]*_?\d+)*(?:[a-z](?![a-z]))?|[IVXL]+(?![A-Za-z])|"
     r"[A-Z]+(?:_[A-Za-z0-9]+)+"
 )
 _CAPTION = re.compile(
-    rf"^(?P<word>{_WORDS})\s*(?P<number>{_NUMBER})\s*(?P<delimiter>[:.|–—-]|\)\s*)?\s*(?P<text>.*)$", re.DOTALL
+    rf"^(?P<word>{_WORDS})\s*(?P<number>{_NUMBER})\s*(?P<delimiter>[:：.|–—-]|\)\s*)?\s*(?P<text>.*)$", re.DOTALL
 )
 _BEGINNING = re.compile(rf"^\s*(?:{_WORDS})\s*(?:{_NUMBER})", re.MULTILINE)
 _TABLE = re.compile(r"^(?:Table|TABLE|Tabelle|Tab\.|Tabla|Tableau|Tabella|Listing|Algorithm)\s*[A-Z]?[\dIVX]+", re.UNICODE)
@@ -112,7 +112,7 @@ def _strength(match: re.Match[str], line: TextLine, lines: Sequence[TextLine], u
     differs = abs(line.size_pt - usual_pt) > 0.4 or line.bold or line.italic
     delimiter = match["delimiter"]
     text = match["text"]
-    if delimiter in (":", "|", "–", "—") or (delimiter == "-" and (opens_block or differs)):
+    if delimiter in (":", "：", "|", "–", "—") or (delimiter == "-" and (opens_block or differs)):
         return 1.0 if opens_block or differs else 0.9
     if delimiter == "." and (not text or not text[0].islower()) and (opens_block or differs):
         return 1.0

@@ -176,7 +176,7 @@ def _look_into_scan(document: Any, page: Any, layout: PageLayout, reading: Readi
     page_hw = brightness(unit_image(decode_placement(document, page, whole)))
     if not is_printed(page_hw, layout.lines, whole.box):
         return layout
-    skew = page_skew(ink_of(page_hw), layout.bounds)
+    skew = page_skew(ink_of(page_hw), whole.box)
     lines = layout.lines
     if lines[0].font == RECOGNISED:
         lines = straightened(lines, skew)

@@ -50,7 +50,7 @@ def page_skew(ink_hw: NDArray[np.bool_], bounds: Box) -> Skew:
 
     Args:
         ink_hw: Where the page image is dark.
-        bounds: Of the page in points.
+        bounds: Of the page image in points.
 
     Returns:
         At most five degrees; none where no turn is better than the page as it lies.

@@ -30,6 +30,12 @@ def line(
         ("Figure A1: Setup", "Figure A1", "Setup"),
         ("Fig. SRBBS_b_1: The results", "Fig. SRBBS_b_1", "The results"),
         ("Figure 1-12: Rivets", "Figure 1-12", "Rivets"),
+        ("Рис. 5. Судно у причала", "Рис. 5", "Судно у причала"),
+        ("Obr. 3: Loď v přístavu", "Obr. 3", "Loď v přístavu"),
+        ("Afbeelding 4: Een schip", "Afbeelding 4", "Een schip"),
+        ("Şekil 2. Limanda bir gemi", "Şekil 2", "Limanda bir gemi"),
+        ("图 3：港口的船", "图 3", "港口的船"),
+        ("図2 港の船", "図 2", "港の船"),
     ],
 )
 def test_caption_is_read(text: str, label: str, words: str) -> None:
