@@ -127,8 +127,8 @@ class LightProposer:
         margins = {scale: int(max(reach_px, CONTEXT_PX) / scale) for scale in scales}
         margin = max([*margins.values(), *(tile.halo_px for tile in tiles)])
         step = _lattice_px(scales)
-        # A wide lattice widens every window: larger blocks pay for it.
-        blocks = group_tiles(tiles, side=3 if step > 64 else 2)
+        # A wide lattice widens every window: larger blocks pay for it, as long as what the network holds of them stays small.
+        blocks = group_tiles(tiles, side=3 if step > 64 and max(scales) <= 1 else 2)
         size = _up(record.width_px, step), _up(record.height_px, step)
         windows = [_on_lattice(block.window.grown(margin), step).clipped(*size) for block in blocks]
         parts: dict[int, TileBoxes] = {}
