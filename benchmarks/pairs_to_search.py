@@ -53,10 +53,11 @@ def run(arguments: list[str]) -> list[Outcome]:
         today = _pairs(Path(__file__).parents[1], Path(scratch) / "today")
         spine = _pairs(_spine(Path(scratch) / "code"), Path(scratch) / "spine")
         crops = _crops()
-        figures = {
-            name: [_precision(pairs, images, crops, seed, steps) for seed in SEEDS]
-            for name, (pairs, images) in (("today", today), ("spine", spine))
-        }
+        figures: dict[str, list[dict[str, float]]] = {"today": [], "spine": []}
+        for seed in SEEDS:
+            for name, (pairs, images) in (("today", today), ("spine", spine)):
+                figures[name].append(_precision(pairs, images, crops, seed, steps))
+                print(f"seed {seed}, {name}: {np.mean([*figures[name][-1].values()]):.4f}", flush=True)
     table = {
         name: {text: round(float(np.mean([row[text] for row in rows])), 4) for text in rows[0]}
         for name, rows in figures.items()
