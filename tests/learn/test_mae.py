@@ -14,6 +14,7 @@ from ovd_platform.learn.augment import fewer_bands, relight, warp
 from ovd_platform.learn.chips import ChipGroup, ChipShard, sample_chips
 from ovd_platform.learn.mae import reconstructions, train_backbone
 from ovd_platform.learn.schedule import Budget, cosine_rate
+from ovd_platform.models.conditioning import METADATA_FIELDS
 from ovd_platform.models.vit import ViTConfig, build_backbone, state_version
 from ovd_platform.raster.radiometry import InstrumentProfile
 from ovd_platform.records.chip import Chip
@@ -152,7 +153,10 @@ def test_views_stay_in_range_and_draw_only_from_their_generator():
 
 
 def test_the_backbone_takes_adapters_and_metadata_where_it_is_told_to():
-    shard = ChipShard(*(_shard().groups, _shard().scene_ids), np.random.default_rng(0).random((5, 16)).astype(np.float32))
+    shard = ChipShard(
+        *(_shard().groups, _shard().scene_ids),
+        np.random.default_rng(0).random((5, 2 * len(METADATA_FIELDS))).astype(np.float32),
+    )
     start = train_backbone(shard, steps=1, config=TINY).state
     trained = train_backbone(shard, steps=2, init_state=start, bands="pca", metadata=True)
     assert {name.split(".")[3] for name in trained.state if name.startswith("backbone.adapters.maps")} == {"1", "2"}
@@ -169,7 +173,8 @@ def test_the_backbone_takes_adapters_and_metadata_where_it_is_told_to():
 
 
 def test_a_shard_keeps_the_metadata_of_its_scenes(tmp_path):
-    shard = ChipShard(_shard().groups, _shard().scene_ids, np.arange(80, dtype=np.float32).reshape(5, 16))
+    width = 2 * len(METADATA_FIELDS)
+    shard = ChipShard(_shard().groups, _shard().scene_ids, np.arange(5 * width, dtype=np.float32).reshape(5, width))
     shard.save(tmp_path / "shard.npz")
     assert np.array_equal(ChipShard.load(tmp_path / "shard.npz").metadata_sm, shard.metadata_sm)
     _shard().save(tmp_path / "older.npz")
