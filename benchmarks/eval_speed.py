@@ -84,6 +84,7 @@ def make_world(detections: int) -> list[tuple[np.ndarray, ...]]:
         kind = rng.integers(0, CLASSES, OBJECTS)
         near = rng.integers(0, OBJECTS, each // 2)
         close = truth[near] + rng.normal(0, 2, (len(near), 4))
+        close[:, 2:] = np.maximum(close[:, 2:], close[:, :2] + 1)  # no box turned inside out
         corner = rng.uniform(0, SIZE_PX - 60, (each - len(near), 2))
         far = np.hstack([corner, corner + rng.uniform(8, 60, corner.shape)])
         classes = np.concatenate([kind[near], rng.integers(0, CLASSES, len(far))])

@@ -98,7 +98,7 @@ def run_demo(directory: Path, seed: int) -> int:
         title = f"{question.text or 'examples of ' + UNLABELLED} (RENDERED imagery)"
         print_hits(list(hits[:5]), title)
         sheet = write_sheet(ws, question, hits, ws.home.reports / "demo" / f"{name}.png")
-        console.print(f"Contact sheet: {sheet}")
+        console.print(f"Contact sheet: {sheet}", markup=False)
         facts.append(
             {
                 "name": name,
@@ -113,7 +113,7 @@ def run_demo(directory: Path, seed: int) -> int:
         release = current_or_none(ws, modality, "release")
         if release is not None:
             report = current(ws, modality, "evaluation_report", release.version)
-            console.print(f"Report ({modality}): {report.folder / 'report.html'}")
+            console.print(f"Report ({modality}): {report.folder / 'report.html'}", markup=False)
     (ws.home.reports / "demo" / "searches.json").write_text(json.dumps(facts, indent=1))
     console.print(f"The label files name no {UNLABELLED!r}. By the exact truth, of the ten best hits:")
     for fact in facts:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ovd_platform.errors import DataError, InputError
@@ -29,7 +30,7 @@ def report(context: typer.Context, home: Home = _HERE, modality: Modality = "opt
     ws = Workspace.open(home)
     output = current(ws, modality, "evaluation_report", current(ws, modality, "release").version)
     console.print((output.folder / "report.md").read_text(), markup=False, highlight=False)
-    console.print(f"HTML: {output.folder / 'report.html'}")
+    console.print(f"HTML: {output.folder / 'report.html'}", markup=False)
 
 
 @report_app.command()
@@ -47,9 +48,9 @@ def compare(
 
     found = compare_stats(*(_read_stats(_stats_path(home, modality, name)) for name in (a, b)))
     console.print(_table(found, everything=everything))
-    console.print(f"Verdict: [bold]{found['verdict']['word']}[/bold]. {found['verdict']['reason']}", highlight=False)
+    console.print(f"Verdict: [bold]{found['verdict']['word']}[/bold]. {escape(found['verdict']['reason'])}", highlight=False)
     if out is not None:
-        console.print(f"Comparison: {write_json(out, found)}")
+        console.print(f"Comparison: {write_json(out, found)}", markup=False)
 
 
 def _stats_path(home: Path, modality: str, name: str) -> Path:
@@ -128,4 +129,4 @@ def evaluate_outside(
     for figure in ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"):
         value = found[figure]["value"] if isinstance(found[figure], dict) else found[figure]
         console.print(f"  {figure:10} {'-' if value is None else f'{value:.6f}'}", highlight=False)
-    console.print(f"Report: {paths.html}")
+    console.print(f"Report: {paths.html}", markup=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ovd_platform.cli.documents import documents
@@ -38,7 +39,7 @@ def main() -> None:
     try:
         app()
     except OvdError as error:
-        errors.print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
+        errors.print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}", highlight=False)
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as stop:  # typer turns Ctrl-C inside a command into an exit with 130
         if isinstance(stop, SystemExit) and stop.code != _INTERRUPTED:
@@ -59,7 +60,9 @@ def init(
     from ovd_platform.flow.setup import make_workspace
 
     ws = make_workspace(directory, imagery=imagery, documents=documents or [], labels=labels or [], vocabulary=vocabulary)
-    console.print(f"Workspace {ws.home.root}: {len(ws.imagery_files())} scene files, {len(ws.document_files())} documents.")
+    console.print(
+        f"Workspace {ws.home.root}: {len(ws.imagery_files())} scene files, {len(ws.document_files())} documents.", markup=False
+    )
     console.print(f"Next: [bold]ovd run -C {directory}[/bold]")
 
 
@@ -73,7 +76,7 @@ def ingest(home: Home = _HERE) -> None:
         f"{len(report.new)} new, {len(report.changed)} changed, {len(report.unchanged)} unchanged, {len(report.refused)} refused"
     )
     for uri, reason in report.refused.items():
-        errors.print(f"refused {uri}: {reason}", highlight=False)
+        errors.print(f"refused {uri}: {reason}", highlight=False, markup=False)
 
 
 @app.command()
@@ -114,11 +117,13 @@ def print_summary(summary: "Summary", seconds: float) -> None:
         for asset, count in counts.items():
             console.print(f"  {asset}" + (f" x {count}" if count > 1 else ""), highlight=False)
     for uri, reason in summary.ingest.refused.items():
-        errors.print(f"refused {uri}: {reason}", highlight=False)
+        errors.print(f"refused {uri}: {reason}", highlight=False, markup=False)
     for name in summary.stale_training:
-        console.print(f"[yellow]older than its inputs[/yellow]: {name} (renew with `ovd train`)")
-    for name, reason in summary.failed.items():
-        errors.print(f"[red]failed[/red] {name}: {reason}", highlight=False)
+        console.print(f"[yellow]older than its inputs[/yellow]: {escape(name)} (renew with `ovd train`)")
+    for reason in dict.fromkeys(summary.failed.values()):  # one cause may fail every scene
+        first, *others = [name for name, own in summary.failed.items() if own == reason]
+        more = f" and {len(others)} more" if others else ""
+        errors.print(f"[red]failed[/red] {escape(f'{first}{more}: {reason}')}", highlight=False)
 
 
 @app.command()
@@ -193,9 +198,9 @@ def status(home: Home = _HERE, as_json: Annotated[bool, typer.Option("--json", h
         console.print(table)
         for asset, values in row["assets"].items():
             for partition, reason in values["failed"].items():
-                errors.print(f"failed {modality}/{asset}[{partition}]: {reason}", highlight=False)
+                errors.print(f"failed {modality}/{asset}[{partition}]: {reason}", highlight=False, markup=False)
     for uri, reason in facts["refused"].items():
-        errors.print(f"refused {uri}: {reason}", highlight=False)
+        errors.print(f"refused {uri}: {reason}", highlight=False, markup=False)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ovd_platform.flow.workspace import Workspace
@@ -100,9 +101,9 @@ def search(
     )
     if geojson:
         geojson.write_text(json.dumps(hits_to_geojson(found.hits)))
-        console.print(f"GeoJSON: {geojson}")
+        console.print(f"GeoJSON: {geojson}", markup=False)
     path = sheet or ws.home.reports / "searches" / f"{time.strftime('%Y%m%d-%H%M%S')}.png"
-    console.print(f"Contact sheet: {query.write_sheet(ws, question, list(found.hits), path)}")
+    console.print(f"Contact sheet: {query.write_sheet(ws, question, list(found.hits), path)}", markup=False)
 
 
 def print_hits(hits: "Sequence[Hit]", title: str) -> None:
@@ -138,7 +139,9 @@ def save(
     ws = Workspace.open(home)
     question = _question(text, not_text, chip, not_chip, like, unlike, modality)
     kept = saved_classes.save_class(ws, name, question, watch=watch)
-    console.print(f"Kept {kept.name}: {len(kept.texts)} phrases, {len(kept.right)} right, {len(kept.wrong)} wrong.")
+    console.print(
+        f"Kept {kept.name}: {len(kept.texts)} phrases, {len(kept.right)} right, {len(kept.wrong)} wrong.", markup=False
+    )
     _renew(ws, modality, graph.renew_saved_classes(ws, modality).failed)
 
 
@@ -206,14 +209,14 @@ def watch(
     console.print(table)
     if geojson:
         write_geojson(geojson, [one for _, one in found])
-        console.print(f"GeoJSON: {geojson}")
+        console.print(f"GeoJSON: {geojson}", markup=False)
 
 
 def _renew(ws: Workspace, modality: str, failed: dict[str, str]) -> None:
     from ovd_platform.flow import saved_classes
 
     for name, reason in failed.items():
-        console.print(f"[red]failed[/red] {name}: {reason}", highlight=False)
+        console.print(f"[red]failed[/red] {escape(f'{name}: {reason}')}", highlight=False)
     if failed:
         raise typer.Exit(1)
     count = len(saved_classes.alerts(ws, modality))

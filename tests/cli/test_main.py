@@ -102,3 +102,15 @@ def test_ctrl_c_says_that_nothing_is_lost(
         main()
     assert stopped.value.code == 130
     assert "What was finished is kept" in capsys.readouterr().err
+
+
+def test_one_cause_of_many_failures_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    from assets.launch import Summary
+    from ovd_platform.cli.main import print_summary
+
+    failed = {f"optical/proposals[scene_{i}]": "the same cause" for i in range(60)} | {"sar/backbone": "another"}
+    print_summary(Summary(failed=failed), 1.0)
+    told = capsys.readouterr().err
+    assert told.count("the same cause") == 1
+    assert "optical/proposals[scene_0] and 59 more" in " ".join(told.split())
+    assert "sar/backbone: another" in told
