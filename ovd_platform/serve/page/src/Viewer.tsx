@@ -4,6 +4,11 @@ import OpenSeadragon from "openseadragon";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Box, Hit, Scene } from "./api";
 
+// Leaving a scene while its tiles are on their way is no fault; the viewer warns of each such tile.
+(OpenSeadragon as unknown as { console: Console }).console = {
+  ...console, warn: (text: unknown, ...more: unknown[]) => { if (!String(text).startsWith("Ignoring tile")) console.warn(text, ...more); },
+};
+
 interface Props { scene: Scene; focus?: Box; boxes: Hit[]; current?: string; draw?: (box: Box) => void }
 
 export function Viewer({ scene, focus, boxes, current, draw }: Props) {
