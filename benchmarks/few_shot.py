@@ -18,6 +18,7 @@ from benchmarks.workspaces import BENCH_HOME, save_result
 from ovd_platform.cli.demo import UNLABELLED
 from ovd_platform.detect.few_shot import Corpus, Scorer, fit_few_shot
 from ovd_platform.detect.matching import overlap_pairs
+from ovd_platform.detect.reach import Reach
 from ovd_platform.detect.worth import judge
 from ovd_platform.flow import models
 from ovd_platform.flow.scenes import load_rows
@@ -34,13 +35,14 @@ HEADS: Kinds = ("prototype", "logistic", None)
 
 @dataclass(frozen=True)
 class Items:
-    """Everything that can be found: vectors, where each lies, which object of which class it is (-1 for none)."""
+    """Everything that can be found: vectors, where each lies, which object of which class it is (-1 for none), who took it."""
 
     vectors_nd: Array
     place_n: NDArray[np.int64]
     object_n: NDArray[np.int64]
     class_of_object: NDArray[np.str_]
     place_of_object: NDArray[np.int64]
+    instrument_n: NDArray[np.str_]
     language_nd: Array | None = None
 
     def is_class(self, name: str) -> NDArray[np.bool_]:
@@ -93,7 +95,7 @@ def _world(ws: Workspace) -> Items:
     """Proposal rows of all optical scenes against exact truth; visits of one place are one place."""
     truth = load_truth(ws, "optical")
     places = sorted({name.removesuffix("_revisit") for name in truth})
-    vectors, place, found, classes, where, words = [], [], [], [], [], []
+    vectors, place, found, classes, where, words, instruments = [], [], [], [], [], [], []
     for scene_id, labels in sorted(truth.items()):
         rows = load_rows(current(ws, "optical", "embeddings", scene_id).folder)
         boxes = np.array([one.box_scene_xyxy for one in labels], dtype=np.float32).reshape(-1, 4)
@@ -108,11 +110,12 @@ def _world(ws: Workspace) -> Items:
         number = places.index(scene_id.removesuffix("_revisit"))
         place.append(np.full(len(rows), number))
         found.append(best)
+        instruments.extend(rows["instrument"].to_pylist())
         classes.extend(one.class_name for one in labels)
         where.extend([number] * len(labels))
     return Items(
         np.concatenate(vectors), np.concatenate(place), np.concatenate(found), np.array(classes), np.array(where),
-        np.concatenate(words) if words else None,
+        np.array(instruments), np.concatenate(words) if words else None,
     )  # fmt: skip
 
 
@@ -136,7 +139,7 @@ def _chips(ws: Workspace) -> Items:
         np.save(kept, vectors)
     names = np.array([path.stem.rstrip("0123456789_") for path in paths])
     numbers = np.arange(len(paths))
-    return Items(np.asarray(vectors, dtype=np.float32), numbers, numbers, names, numbers)
+    return Items(np.asarray(vectors, dtype=np.float32), numbers, numbers, names, numbers, np.full(len(paths), "ucmerced"))
 
 
 # --- draws -------------------------------------------------------------------------------------------------------------------
@@ -236,13 +239,13 @@ def _at_target(items: Items, name: str) -> dict[str, Any]:
         judged = apart & np.isin(items.place_n, places[: len(places) // 2])
         tested = apart & ~judged
         scorer = fit_few_shot(items.vectors_nd[chosen], Corpus.of(items.vectors_nd[judged], seed=draw), "logistic")
-        score_j, truth_j = _without_repeats(items, name, judged, scorer)
-        worth = judge(score_j, truth_j, TARGET)
+        score_j, truth_j, place_j = _without_repeats(items, name, judged, scorer)
+        worth = judge(score_j, truth_j, TARGET, scene_n=place_j)
         if worth.threshold is None:
             abstained += 1
             continue
-        score_t, truth_t = _without_repeats(items, name, tested, scorer)
-        taken = score_t >= worth.threshold
+        score_t, truth_t, place_t = _without_repeats(items, name, tested, scorer)
+        taken = (score_t >= worth.threshold) & ~np.isin(place_t, _out_of_reach(items, judged, tested))
         right = int(truth_t[taken].sum())
         hits, accepted, total = hits + right, accepted + int(taken.sum()), total + int(truth_t.sum())
         if taken.sum():
@@ -259,10 +262,22 @@ def _at_target(items: Items, name: str) -> dict[str, Any]:
     }
 
 
+def _out_of_reach(items: Items, judged: NDArray[np.bool_], tested: NDArray[np.bool_]) -> list[int]:
+    """Tested places that are unlike all judged ones: detection accepts nothing there."""
+    reach = Reach.of_vectors(items.vectors_nd[judged], items.place_n[judged], items.instrument_n[judged])
+    strange = tested & ~np.isin(items.instrument_n, reach.instruments)
+    places = np.unique(items.place_n[strange])
+    return [
+        int(place)
+        for place in places
+        if not reach.covers(items.vectors_nd[items.place_n == place], set(items.instrument_n[items.place_n == place]))
+    ]
+
+
 def _without_repeats(
     items: Items, name: str, part: NDArray[np.bool_], scorer: Callable[[Array], NDArray[np.float64]]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Scores and truth of items, the best item of each object only."""
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Scores, truth and places of items, the best item of each object only."""
     score_n = scorer(items.vectors_nd[part])
     order = np.argsort(-score_n, kind="stable")
     objects = items.object_n[part][order]
@@ -270,7 +285,7 @@ def _without_repeats(
     keep = objects < 0
     keep[first] = True
     kept = order[keep]
-    return score_n[kept], items.is_class(name)[part][kept]
+    return score_n[kept], items.is_class(name)[part][kept], items.place_n[part][kept]
 
 
 def _pooled(asked: dict[str, dict[str, Any]]) -> float:

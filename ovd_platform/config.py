@@ -81,6 +81,9 @@ class LearnConfig(_Section):
     regions_minutes: float = Field(2.0, ge=0, description="Metric head of the visual embedding.")
     clip_minutes: float = Field(3.0, ge=0, description="Domain CLIP on document pairs.")
     proposer_minutes: float = Field(12.0, ge=0, description="Class-agnostic proposer on labels.")
+    proposer_size: Literal["light", "lean"] = Field(
+        "light", description="Network of the proposer; lean is three times as fast and starts without shipped weights."
+    )
     proposer_learning_rate: float = Field(
         2e-3, gt=0, description="Peak rate; lower for a few minutes from the starter weights."
     )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ovd_platform.detect.calibration import Calibration, ClassCalibration
 from ovd_platform.detect.matching import DIFFICULT, UNLABELLED, label_proposals, without_duplicates
 from ovd_platform.detect.prototypes import FloatArray, PrototypeSpace, background_prototypes, visual_prototypes
+from ovd_platform.detect.reach import Reach
 from ovd_platform.detect.vocabulary import Vocabulary
 from ovd_platform.detect.worth import judge
 from ovd_platform.errors import ShapeError, VersionMismatchError
@@ -105,8 +106,19 @@ def fit_calibration(
         )
     text = text_vectors_kd if text_vectors_kd is not None else np.zeros((len(vocabulary.classes), 0), dtype=np.float32)
     used = tuple(sorted(scenes & set(row_scenes)))
+    judged = rows.take(pa.array(np.flatnonzero(label_n != UNLABELLED)))
     return Calibration(
-        tuple(entries), space, text, prototypes, heads, encoder, proposer, vocabulary.version, vocabulary.target_precision, used
+        tuple(entries),
+        space,
+        text,
+        prototypes,
+        heads,
+        encoder,
+        proposer,
+        vocabulary.version,
+        vocabulary.target_precision,
+        used,
+        Reach.of(judged),
     )
 
 
@@ -305,7 +317,7 @@ def _head(
 def _probability(
     entry: ClassCalibration, evidence: _Evidence, score_n: FloatArray, true_n: NDArray[np.bool_], target: float
 ) -> ClassCalibration:
-    worth = judge(score_n, true_n, target, assurance=0.0, shown=_shown(evidence, score_n))
+    worth = judge(score_n, true_n, target, shown=_shown(evidence, score_n), scene_n=evidence.scene_n)
     entry = replace(entry, reason=worth.reason)
     if worth.probability is None:
         return entry

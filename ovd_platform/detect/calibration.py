@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ovd_platform.detect.probability import Kind, ProbabilityMap
 from ovd_platform.detect.prototypes import FloatArray, PrototypeSpace
+from ovd_platform.detect.reach import Reach
 from ovd_platform.errors import StaleError
 
 LAYOUT = 2
@@ -85,6 +86,7 @@ class Calibration:
         vocabulary: Version of the vocabulary it was fitted with.
         target_precision: What thresholds aim at.
         scenes: Labelled scenes it rests on, sorted.
+        reach: For which scenes thresholds hold.
     """
 
     classes: tuple[ClassCalibration, ...]
@@ -97,6 +99,7 @@ class Calibration:
     vocabulary: str
     target_precision: float
     scenes: tuple[str, ...]
+    reach: Reach = field(default_factory=Reach.anywhere)
 
     def entry(self, name: str) -> ClassCalibration | None:
         """What was fitted for a class, or None."""
@@ -130,11 +133,18 @@ class Calibration:
             "vocabulary": self.vocabulary,
             "target_precision": self.target_precision,
             "scenes": list(self.scenes),
+            **(
+                {"reach": {"instruments": list(self.reach.instruments), "spread": self.reach.spread}}
+                if self.reach.instruments
+                else {}
+            ),
         }
 
     def _arrays(self) -> dict[str, FloatArray]:
         arrays = {f"space/{name}": getattr(self.space, name) for name in PrototypeSpace.__dataclass_fields__}
         arrays["text_vectors_kd"] = self.text_vectors_kd
+        if self.reach.instruments:
+            arrays |= {"reach/means_sd": self.reach.means_sd, "reach/rows_s": self.reach.rows_s}
         arrays.update({f"prototypes/{name}": array for name, array in self.prototypes.items()})
         arrays.update({f"heads/{name}": array for name, array in self.heads.items()})
         return arrays
@@ -166,8 +176,9 @@ def load_calibration(folder: Path) -> Calibration:
         entry["curve"] = tuple((score, value) for score, value in entry.get("curve", ()))
     named = {
         part: {name.split("/", 1)[1]: array for name, array in arrays.items() if name.startswith(f"{part}/")}
-        for part in ("space", "prototypes", "heads")
+        for part in ("space", "prototypes", "heads", "reach")
     }
+    reach = facts.pop("reach", None)
     calibration = Calibration(
         classes=tuple(ClassCalibration(**entry) for entry in facts.pop("classes")),
         space=PrototypeSpace(**named["space"]),
@@ -175,6 +186,7 @@ def load_calibration(folder: Path) -> Calibration:
         prototypes=named["prototypes"],
         heads=named["heads"],
         scenes=tuple(facts.pop("scenes")),
+        reach=Reach(tuple(reach["instruments"]), **named["reach"], spread=reach["spread"]) if reach else Reach.anywhere(),
         **facts,
     )
     if calibration.version != version:

@@ -89,7 +89,8 @@ def detect_scene(
     """Detections of one scene: at most one class a proposal, duplicates removed, best first.
 
     A proposal takes the class with the highest calibrated probability. Only where that is not accepted may a class that
-    abstains claim it, by the highest positive margin; it then carries no probability and is not accepted.
+    abstains claim it, by the highest positive margin; it then carries no probability and is not accepted. Nothing is accepted in a
+    scene that is unlike all that were judged (`reach`): probabilities still rank there, but no precision is promised.
 
     Args:
         rows: Proposal rows of the scene with vectors.
@@ -109,6 +110,13 @@ def detect_scene(
         return []
     scores = score_rows(rows, vocabulary, calibration, text_vectors)
     class_n, accepted_n, keep_n = _choose(scores, min_probability)
+    if not calibration.reach.holds_for(rows):
+        _LOG.warning(
+            "%s: %s was not judged and looks unlike the scenes that were; nothing is accepted. Label a scene of it.",
+            scene.scene_id,
+            scene.instrument,
+        )
+        accepted_n = np.zeros(len(rows), dtype=bool)
     index = np.arange(len(rows))
     probability_n = np.nan_to_num(scores.probability_nk[index, class_n], nan=-1.0)
     rank = np.lexsort((-scores.similarity_nk[index, class_n], -probability_n, ~accepted_n))
@@ -181,7 +189,8 @@ def _choose(scores: ClassScores, min_probability: float) -> tuple[NDArray[np.int
     thresholds = np.array([entry.threshold if entry.threshold is not None else np.inf for entry in scores.entries])
     probability = np.nan_to_num(scores.probability_nk, nan=-1.0)
     class_n = probability.argmax(axis=1)
-    accepted_n = scores.score_nk[index, class_n] >= thresholds[class_n]
+    calibrated_n = ~np.isnan(scores.probability_nk[index, class_n])  # a saved class may have a threshold without a probability
+    accepted_n = calibrated_n & (scores.score_nk[index, class_n] >= thresholds[class_n])
     keep_n = probability[index, class_n] >= min_probability
     abstaining = np.isnan(scores.probability_nk)
     margin = np.where(abstaining, scores.similarity_nk, -np.inf)

@@ -27,6 +27,7 @@ from ovd_platform.detect.calibration import Calibration, ClassCalibration
 from ovd_platform.detect.detect import detect_scene
 from ovd_platform.detect.matching import MATCH_IOU, NEGATIVE, overlap_pairs
 from ovd_platform.detect.prototypes import FloatArray, PrototypeSpace
+from ovd_platform.detect.reach import Reach
 from ovd_platform.detect.vocabulary import Vocabulary
 from ovd_platform.errors import InputError
 from ovd_platform.records.detection import Detection
@@ -142,6 +143,7 @@ def fit_marked(
         vocabulary.version,
         vocabulary.target_precision,
         scenes,
+        Reach.of(rows),
     )
 
 

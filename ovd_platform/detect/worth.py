@@ -14,6 +14,8 @@ from ovd_platform.detect.thresholds import threshold_at_precision, wilson_interv
 
 FEWEST_JUDGED = 8
 """Right answers without which neither a probability nor a threshold is given."""
+ASSURANCE = 1.2816
+"""Normal deviate of doubt: nine times in ten the precision is better than its lower end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Worth:
         probability: From scores to probabilities; None abstains.
         threshold: Lowest score to accept; None accepts nothing.
         precision: Precision at the threshold on the judged rows; None without a threshold.
-        precision_low: Lower end of its 95 % Wilson interval.
+        precision_low: Lower end of its 95 % Wilson interval, on as many answers as are independent.
         precision_high: Upper end.
         recall: Share of the judged right rows that it accepts; None without a threshold.
         right: Right rows that were judged.
@@ -46,8 +48,9 @@ def judge(
     true_n: NDArray[np.bool_],
     target: float,
     *,
-    assurance: float = 1.0,
+    assurance: float = ASSURANCE,
     shown: NDArray[np.int64] | None = None,
+    scene_n: NDArray[np.int64] | None = None,
 ) -> Worth:
     """Probabilities and a threshold from judged rows.
 
@@ -58,6 +61,7 @@ def judge(
         assurance: Normal deviate of doubt by which the measured precision has to stand above the target: a threshold picked as the
             best of many looks better than it is. 0 takes the figure as measured.
         shown: Rows that users get to see (without worse duplicates): precision is theirs. None for all.
+        scene_n: Scene of each row, shape (N,): answers of one scene are right or wrong together (`threshold_at_precision`).
 
     Returns:
         What the scores are worth; abstains below `FEWEST_JUDGED` right rows, or where no threshold reaches the target.
@@ -68,10 +72,14 @@ def judge(
     probability = fit_probability(score_n, true_n)
     if probability is None:
         return Worth(right=right, reason="abstains: higher scores do not mean the class more often")
-    seen_n, seen_true_n = (np.asarray(score_n), true_n) if shown is None else (score_n[shown], true_n[shown])
-    found = threshold_at_precision(seen_n, seen_true_n, target, assurance=assurance)
+    rows = np.arange(len(true_n)) if shown is None else shown
+    scenes = None if scene_n is None else scene_n[rows]
+    found = threshold_at_precision(np.asarray(score_n)[rows], true_n[rows], target, assurance=assurance, scene_n=scenes)
     if found is None:
-        return Worth(probability, right=right, reason=f"accepts nothing: precision {target:.2f} is not reached on judged rows")
-    threshold, hits, accepted = found
-    low, high = wilson_interval(hits, accepted)
-    return Worth(probability, threshold, hits / accepted, low, high, hits / max(int(seen_true_n.sum()), 1), right)
+        return Worth(
+            probability, right=right, reason=f"accepts nothing: precision {target:.2f} is not sure enough on judged rows"
+        )
+    precision = found.right / found.accepted
+    low, high = wilson_interval(precision * found.independent, found.independent)
+    recall = found.right / max(int(true_n[rows].sum()), 1)
+    return Worth(probability, found.threshold, precision, low, high, recall, right)

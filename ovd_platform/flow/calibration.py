@@ -275,4 +275,4 @@ def stats_of(ws: Workspace, modality: str, version: str) -> dict[str, Any]:
     return {}
 
 
-CALIBRATION = Stage("calibration", "3", _calibration_inputs, _build_calibration)
+CALIBRATION = Stage("calibration", "4", _calibration_inputs, _build_calibration)

@@ -44,6 +44,7 @@ def _proposer_inputs(ws: Workspace, modality: str, partition: str) -> Inputs:
             learn.proposer_smallest_px,
             learn.proposer_unlabelled,
             learn.proposer_bands,
+            *([] if learn.proposer_size == "light" else [learn.proposer_size]),
             learn.init,
             ws.config.propose.cfar_false_alarm_rate,
             ws.config.seed,
@@ -82,13 +83,15 @@ def _train_proposer(
     task: Task, boxes: dict[str, NDArray[np.float32]], difficult: dict[str, NDArray[np.bool_]], starter: Starter
 ) -> Built:
     from ovd_platform.learn.proposer import ProposerRecipe, train_proposer
+    from ovd_platform.models.light_detector import SIZES
     from ovd_platform.stores.models import save_model
 
     ws, learn = task.ws, task.ws.config.learn
     checkpoints = ws.home.stage(task.modality, "checkpoints") / f"proposer-{content_hash(dict(task.inputs))}"
     with ExitStack() as stack:
         # Shipped weights know only the values and bands they were trained with: else they start the training, but do not compete.
-        rival = starter if takes_shipped_values(ws, task.modality) and learn.proposer_bands == "average" else Starter(None)
+        alike = takes_shipped_values(ws, task.modality) and learn.proposer_bands == "average" and learn.proposer_size == "light"
+        rival = starter if alike else Starter(None)
         judges = _judges(ws, task.modality, boxes) if rival.folder is not None else []
         boxes = {name: rows for name, rows in boxes.items() if name not in {one.scene_id for one in judges}}
         scenes = opened_scenes(ws, task.modality, sorted(boxes), stack)
@@ -98,7 +101,9 @@ def _train_proposer(
         trained = train_proposer(
             scenes, boxes, minutes=learn.proposer_minutes, steps=None, seed=ws.config.seed,
             init_state=starter.state(), checkpoint_dir=checkpoints, input_scale=learn.proposer_scale, difficult=difficult,
-            recipe=ProposerRecipe(learning_rate=learn.proposer_learning_rate, bands=learn.proposer_bands, **_zoom(learn)),
+            recipe=ProposerRecipe(
+                learning_rate=learn.proposer_learning_rate, bands=learn.proposer_bands, config=SIZES[learn.proposer_size], **_zoom(learn)
+            ),
             look_scales=learn.proposer_look_scales,
         )  # fmt: skip
     state, model_card, choice = _better(ws, task.modality, (trained.state, trained.card), rival, judges)

@@ -314,8 +314,9 @@ def _build_detections(task: Task) -> Built:
     record = ws.scene(modality, scene_id)
     vocabulary = models.vocabulary(ws)
     calibration, text_vectors = models.calibration(ws, modality, task.inputs["calibration"])
+    rows = load_rows(embedded.folder)
     found = (
-        detect_scene(load_rows(embedded.folder), record, vocabulary, calibration, text_vectors, task.inputs["release"])
+        detect_scene(rows, record, vocabulary, calibration, text_vectors, task.inputs["release"])
         if calibration is not None
         else []
     )
@@ -329,7 +330,9 @@ def _build_detections(task: Task) -> Built:
     counts: dict[str, int] = {}
     for detection in accepted:
         counts[detection.class_name] = counts.get(detection.class_name, 0) + 1
-    return Built({"detections": len(found), "accepted": len(accepted), "classes": json.dumps(counts, sort_keys=True)})
+    holds = calibration is None or calibration.reach.holds_for(rows)
+    facts = {"detections": len(found), "accepted": len(accepted), "classes": json.dumps(counts, sort_keys=True)}
+    return Built({**facts, **({} if holds else {"nothing accepted because": f"{record.instrument} was not judged"})})
 
 
 def _masks(task: Task, found: "list[Detection]", folder: Path) -> dict[str, Mask]:
@@ -352,4 +355,4 @@ def _masks(task: Task, found: "list[Detection]", folder: Path) -> dict[str, Mask
     return masks | {one.proposal_id: mask for one, mask in zip(accepted, made, strict=True)}
 
 
-DETECTIONS = Stage("detections", "2", _detections_inputs, _build_detections)
+DETECTIONS = Stage("detections", "3", _detections_inputs, _build_detections)

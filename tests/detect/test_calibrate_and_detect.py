@@ -272,7 +272,7 @@ def test_threshold_finds_the_most_at_the_target_and_then_is_the_highest(pairs: l
     if found is not None:
         most = max(true[score >= t].sum() for t in good)
         assert found[0] == max(t for t in good if true[score >= t].sum() == most)
-        assert found[1:] == (most, (score >= found[0]).sum())
+        assert found[1:3] == (most, (score >= found[0]).sum())
 
 
 def test_labels_follow_the_best_overlap_and_difficult_ones_count_as_neither() -> None:

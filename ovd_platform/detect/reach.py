@@ -1,0 +1,86 @@
+"""For which scenes thresholds hold: those that look like a judged one.
+
+Belongs here: that one question. Does not belong here: thresholds (`thresholds`), drift of an index (`search`).
+
+Vectors of another instrument can lie elsewhere as a whole; a threshold from panchromatic scenes then accepts nearly everything of a
+multispectral one. A scene of an instrument that was judged is within reach, and so is one whose proposals lie where those of a judged
+scene do.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ovd_platform.stores.vector_rows import vectors_of
+
+FAR = 0.4
+"""Distance of scene means, in spreads of the vectors inside a scene, from which a scene is unlike a judged one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reach:
+    """What judged scenes look like.
+
+    Attributes:
+        instruments: Instruments that were judged, sorted.
+        means_sd: Mean visual vector of each judged scene, shape (S, D).
+        rows_s: Proposals each rests on, shape (S,).
+        spread: Root mean square distance of vectors to the mean of their scene.
+    """
+
+    instruments: tuple[str, ...]
+    means_sd: NDArray[np.float32]
+    rows_s: NDArray[np.float32]
+    spread: float
+
+    @classmethod
+    def of(cls, rows: pa.Table) -> "Reach":
+        """Look at the proposal rows of all judged scenes."""
+        names = (np.array(rows[column].to_pylist(), dtype=str) for column in ("scene_id", "instrument"))
+        return cls.of_vectors(vectors_of(rows, "visual"), *names)
+
+    @classmethod
+    def of_vectors(
+        cls, vectors_nd: NDArray[np.float32], scene_n: NDArray[np.generic], instrument_n: NDArray[np.str_]
+    ) -> "Reach":
+        """Look at vectors of judged scenes.
+
+        Args:
+            vectors_nd: Visual vectors of proposals, shape (N, D).
+            scene_n: The scene of each, shape (N,).
+            instrument_n: The instrument of each, shape (N,).
+        """
+        _, place_n, rows_s = np.unique(scene_n, return_inverse=True, return_counts=True)
+        means_sd = np.zeros((len(rows_s), vectors_nd.shape[1]), dtype=np.float64)
+        np.add.at(means_sd, place_n, vectors_nd)
+        means_sd /= rows_s[:, None]
+        away_n = ((vectors_nd - means_sd[place_n]) ** 2).sum(axis=1)
+        spread = float(np.sqrt(away_n.mean())) if len(away_n) else 0.0
+        instruments = tuple(sorted(set(instrument_n.tolist())))
+        return cls(instruments, means_sd.astype(np.float32), rows_s.astype(np.float32), spread)
+
+    @classmethod
+    def anywhere(cls) -> "Reach":
+        """Of a calibration that rests on no scene, or was made before scenes were looked at: thresholds hold for every scene."""
+        return cls((), np.zeros((0, 0), np.float32), np.zeros(0, np.float32), 0.0)
+
+    def holds_for(self, rows: pa.Table) -> bool:
+        """Whether thresholds hold for a scene.
+
+        Args:
+            rows: Its proposal rows with vectors.
+
+        Returns:
+            True without rows and where no scene was judged: there is nothing to accept.
+        """
+        return self.covers(vectors_of(rows, "visual"), set(rows["instrument"].to_pylist())) if len(rows) else True
+
+    def covers(self, vectors_nd: NDArray[np.float32], instruments: set[str]) -> bool:
+        """`holds_for` a scene given as visual vectors of its proposals, shape (N, D), and its instruments."""
+        if not len(self.rows_s) or instruments <= set(self.instruments):
+            return True
+        chance_s = self.spread**2 * (1 / len(vectors_nd) + 1 / self.rows_s)  # means of few rows differ by chance
+        away_s = ((self.means_sd - vectors_nd.mean(axis=0)) ** 2).sum(axis=1) - chance_s
+        return bool(away_s.min() <= (FAR * self.spread) ** 2)
