@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ovd_platform.embed.ahead import ahead, full_batches
+from ovd_platform.embed.ahead import ahead, full_batches, pays
 from ovd_platform.embed.crops import crop_squares, iterate_crops
 from ovd_platform.embed.dense import iterate_regions
 from ovd_platform.embed.encoder import FloatArray
@@ -173,7 +173,7 @@ class BuiltinEncoder:
                 yield rows, *self._pooled(tokens_bpd, branch_bpd)
             return
         parts = full_batches(iterate_crops(scene, squares_n4, profile, size.img_px), _BATCH)
-        for rows, crops in ahead(parts):
+        for rows, crops in ahead(parts) if pays(scene.record.uri) else parts:
             yield rows, *self._forward(crops, keys, metadata_bm)
 
     @torch.inference_mode()

@@ -41,11 +41,13 @@ class LightDetectorConfig:
         widths: Channels at strides 4, 8, 16 and 32.
         blocks: Residual blocks at the same strides.
         neck: Channels of the pyramid and of the head.
+        stem: Channels at stride 2.
     """
 
     widths: tuple[int, int, int, int] = (40, 80, 144, 192)
     blocks: tuple[int, int, int, int] = (1, 1, 1, 1)
     neck: int = 64
+    stem: int = 24
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready mapping; `from_dict` is its inverse."""
@@ -54,11 +56,11 @@ class LightDetectorConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "LightDetectorConfig":
         """Inverse of `to_dict`."""
-        return cls(tuple(values["widths"]), tuple(values["blocks"]), int(values["neck"]))
+        return cls(tuple(values["widths"]), tuple(values["blocks"]), int(values["neck"]), int(values.get("stem", 24)))
 
 
-SIZES = {"light": LightDetectorConfig(), "lean": LightDetectorConfig((32, 64, 96, 128), (0, 1, 1, 1), 32)}
-"""Networks by name: ``light``, about 9,000 multiply-adds a pixel; ``lean``, about 3,200, without a residual block at stride 4."""
+SIZES = {"light": LightDetectorConfig(), "lean": LightDetectorConfig((32, 64, 96, 128), (0, 1, 1, 1), 32, 16)}
+"""Networks by name: ``light``, about 9,000 multiply-adds a pixel; ``lean``, about 3,000, without a residual block at stride 4."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,10 @@ class LightDetector(nn.Module):
         w4, w8, w16, w32 = self.config.widths
         neck = self.config.neck
         self.adapters = None if bands == "native" else BandAdapters(band_counts, bands)
-        self.stem = nn.Sequential(_ConvNorm(3, 24, 3, 2), nn.ReLU(), _ConvNorm(24, w4, 3, 2), nn.ReLU())
+        stem = self.config.stem
+        self.stem = nn.Sequential(
+            _ConvNorm(3, stem, 3, 2), nn.ReLU(inplace=True), _ConvNorm(stem, w4, 3, 2), nn.ReLU(inplace=True)
+        )
         strides = (1, 2, 2, 2)
         sources = (w4, w4, w8, w16)
         self.stages = nn.ModuleList(
@@ -129,7 +134,7 @@ class LightDetector(nn.Module):
         )
         self.laterals = nn.ModuleList(_ConvNorm(width, neck, 1) for width in (w4, w8, w16, w32))
         self.smooth8 = _ConvNorm(neck, neck)
-        self.head = nn.Sequential(_ConvNorm(neck, neck), nn.ReLU())
+        self.head = nn.Sequential(_ConvNorm(neck, neck), nn.ReLU(inplace=True))
         self.out = nn.Conv2d(neck, 6, 3, padding=1)
         self._init_weights()
         self.kernels = BandKernels(self._entry()[0], band_counts) if bands == "native" else None

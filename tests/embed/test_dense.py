@@ -118,3 +118,13 @@ def test_batches_are_full_and_lose_nothing():
     np.testing.assert_array_equal(np.concatenate([rows for rows, _ in found]), np.arange(31))
     assert all((images[:, 0].numpy() == rows).all() for rows, images in found)
     assert list(full_batches(iter([]), 8)) == []
+
+
+def test_cutting_ahead_is_for_free_cores_and_slow_stores(monkeypatch):
+    from ovd_platform.embed import ahead as module
+
+    monkeypatch.setattr(module.os, "cpu_count", lambda: torch.get_num_threads())
+    assert not module.pays("/data/scene.tif")
+    assert module.pays("s3://bucket/scene.tif")
+    monkeypatch.setattr(module.os, "cpu_count", lambda: torch.get_num_threads() + 1)
+    assert module.pays("/data/scene.tif")
