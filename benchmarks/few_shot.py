@@ -18,7 +18,6 @@ from benchmarks.workspaces import BENCH_HOME, save_result
 from ovd_platform.cli.demo import UNLABELLED
 from ovd_platform.detect.few_shot import Corpus, Scorer, fit_few_shot
 from ovd_platform.detect.matching import overlap_pairs
-from ovd_platform.detect.reach import Reach
 from ovd_platform.detect.worth import judge
 from ovd_platform.flow import models
 from ovd_platform.flow.scenes import load_rows
@@ -35,14 +34,13 @@ HEADS: Kinds = ("prototype", "logistic", None)
 
 @dataclass(frozen=True)
 class Items:
-    """Everything that can be found: vectors, where each lies, which object of which class it is (-1 for none), who took it."""
+    """Everything that can be found: vectors, where each lies, which object of which class it is (-1 for none)."""
 
     vectors_nd: Array
     place_n: NDArray[np.int64]
     object_n: NDArray[np.int64]
     class_of_object: NDArray[np.str_]
     place_of_object: NDArray[np.int64]
-    instrument_n: NDArray[np.str_]
     language_nd: Array | None = None
 
     def is_class(self, name: str) -> NDArray[np.bool_]:
@@ -95,7 +93,7 @@ def _world(ws: Workspace) -> Items:
     """Proposal rows of all optical scenes against exact truth; visits of one place are one place."""
     truth = load_truth(ws, "optical")
     places = sorted({name.removesuffix("_revisit") for name in truth})
-    vectors, place, found, classes, where, words, instruments = [], [], [], [], [], [], []
+    vectors, place, found, classes, where, words = [], [], [], [], [], []
     for scene_id, labels in sorted(truth.items()):
         rows = load_rows(current(ws, "optical", "embeddings", scene_id).folder)
         boxes = np.array([one.box_scene_xyxy for one in labels], dtype=np.float32).reshape(-1, 4)
@@ -110,12 +108,11 @@ def _world(ws: Workspace) -> Items:
         number = places.index(scene_id.removesuffix("_revisit"))
         place.append(np.full(len(rows), number))
         found.append(best)
-        instruments.extend(rows["instrument"].to_pylist())
         classes.extend(one.class_name for one in labels)
         where.extend([number] * len(labels))
     return Items(
         np.concatenate(vectors), np.concatenate(place), np.concatenate(found), np.array(classes), np.array(where),
-        np.array(instruments), np.concatenate(words) if words else None,
+        np.concatenate(words) if words else None,
     )  # fmt: skip
 
 
@@ -139,7 +136,7 @@ def _chips(ws: Workspace) -> Items:
         np.save(kept, vectors)
     names = np.array([path.stem.rstrip("0123456789_") for path in paths])
     numbers = np.arange(len(paths))
-    return Items(np.asarray(vectors, dtype=np.float32), numbers, numbers, names, numbers, np.full(len(paths), "ucmerced"))
+    return Items(np.asarray(vectors, dtype=np.float32), numbers, numbers, names, numbers)
 
 
 # --- draws -------------------------------------------------------------------------------------------------------------------
@@ -238,14 +235,14 @@ def _at_target(items: Items, name: str) -> dict[str, Any]:
         places = rng.permutation(np.unique(items.place_n[apart]))
         judged = apart & np.isin(items.place_n, places[: len(places) // 2])
         tested = apart & ~judged
-        scorer = fit_few_shot(items.vectors_nd[chosen], Corpus.of(items.vectors_nd[judged], seed=draw), "logistic")
+        scorer = fit_few_shot(items.vectors_nd[chosen], Corpus.of(items.vectors_nd[apart], seed=draw), "logistic")
         score_j, truth_j, place_j = _without_repeats(items, name, judged, scorer)
         worth = judge(score_j, truth_j, TARGET, scene_n=place_j)
         if worth.threshold is None:
             abstained += 1
             continue
-        score_t, truth_t, place_t = _without_repeats(items, name, tested, scorer)
-        taken = (score_t >= worth.threshold) & ~np.isin(place_t, _out_of_reach(items, judged, tested))
+        score_t, truth_t, _ = _without_repeats(items, name, tested, scorer)
+        taken = score_t >= worth.threshold
         right = int(truth_t[taken].sum())
         hits, accepted, total = hits + right, accepted + int(taken.sum()), total + int(truth_t.sum())
         if taken.sum():
@@ -260,18 +257,6 @@ def _at_target(items: Items, name: str) -> dict[str, Any]:
         "abstained_of_draws": abstained / DRAWS,
         "within_stated_interval": inside / given if given else None,
     }
-
-
-def _out_of_reach(items: Items, judged: NDArray[np.bool_], tested: NDArray[np.bool_]) -> list[int]:
-    """Tested places that are unlike all judged ones: detection accepts nothing there."""
-    reach = Reach.of_vectors(items.vectors_nd[judged], items.place_n[judged], items.instrument_n[judged])
-    strange = tested & ~np.isin(items.instrument_n, reach.instruments)
-    places = np.unique(items.place_n[strange])
-    return [
-        int(place)
-        for place in places
-        if not reach.covers(items.vectors_nd[items.place_n == place], set(items.instrument_n[items.place_n == place]))
-    ]
 
 
 def _without_repeats(

@@ -86,7 +86,7 @@ class Calibration:
         vocabulary: Version of the vocabulary it was fitted with.
         target_precision: What thresholds aim at.
         scenes: Labelled scenes it rests on, sorted.
-        reach: For which scenes thresholds hold.
+        reach: For which scenes the measured precision speaks.
     """
 
     classes: tuple[ClassCalibration, ...]

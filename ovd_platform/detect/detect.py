@@ -89,8 +89,7 @@ def detect_scene(
     """Detections of one scene: at most one class a proposal, duplicates removed, best first.
 
     A proposal takes the class with the highest calibrated probability. Only where that is not accepted may a class that
-    abstains claim it, by the highest positive margin; it then carries no probability and is not accepted. Nothing is accepted in a
-    scene that is unlike all that were judged (`reach`): probabilities still rank there, but no precision is promised.
+    abstains claim it, by the highest positive margin; it then carries no probability and is not accepted.
 
     Args:
         rows: Proposal rows of the scene with vectors.
@@ -110,13 +109,6 @@ def detect_scene(
         return []
     scores = score_rows(rows, vocabulary, calibration, text_vectors)
     class_n, accepted_n, keep_n = _choose(scores, min_probability)
-    if not calibration.reach.holds_for(rows):
-        _LOG.warning(
-            "%s: %s was not judged and looks unlike the scenes that were; nothing is accepted. Label a scene of it.",
-            scene.scene_id,
-            scene.instrument,
-        )
-        accepted_n = np.zeros(len(rows), dtype=bool)
     index = np.arange(len(rows))
     probability_n = np.nan_to_num(scores.probability_nk[index, class_n], nan=-1.0)
     rank = np.lexsort((-scores.similarity_nk[index, class_n], -probability_n, ~accepted_n))

@@ -1,10 +1,9 @@
-"""For which scenes thresholds hold: those that look like a judged one.
+"""For which scenes a measured precision speaks: those that look like a judged one.
 
 Belongs here: that one question. Does not belong here: thresholds (`thresholds`), drift of an index (`search`).
 
-Vectors of another instrument can lie elsewhere as a whole; a threshold from panchromatic scenes then accepts nearly everything of a
-multispectral one. A scene of an instrument that was judged is within reach, and so is one whose proposals lie where those of a judged
-scene do.
+Vectors of another instrument can lie elsewhere as a whole. A scene of an instrument that was judged is within reach, and so is one whose
+proposals lie where those of a judged scene do. Detections elsewhere are flagged, not dropped.
 """
 
 from dataclasses import dataclass
@@ -63,17 +62,17 @@ class Reach:
 
     @classmethod
     def anywhere(cls) -> "Reach":
-        """Of a calibration that rests on no scene, or was made before scenes were looked at: thresholds hold for every scene."""
+        """Of a calibration that rests on no scene, or was made before scenes were looked at: every scene is within reach."""
         return cls((), np.zeros((0, 0), np.float32), np.zeros(0, np.float32), 0.0)
 
     def holds_for(self, rows: pa.Table) -> bool:
-        """Whether thresholds hold for a scene.
+        """Whether precision was measured on scenes like this one.
 
         Args:
             rows: Its proposal rows with vectors.
 
         Returns:
-            True without rows and where no scene was judged: there is nothing to accept.
+            True without rows and where no scene was judged: there is nothing to say.
         """
         return self.covers(vectors_of(rows, "visual"), set(rows["instrument"].to_pylist())) if len(rows) else True
 

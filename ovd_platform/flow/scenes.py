@@ -330,9 +330,10 @@ def _build_detections(task: Task) -> Built:
     counts: dict[str, int] = {}
     for detection in accepted:
         counts[detection.class_name] = counts.get(detection.class_name, 0) + 1
-    holds = calibration is None or calibration.reach.holds_for(rows)
     facts = {"detections": len(found), "accepted": len(accepted), "classes": json.dumps(counts, sort_keys=True)}
-    return Built({**facts, **({} if holds else {"nothing accepted because": f"{record.instrument} was not judged"})})
+    if calibration is not None and not calibration.reach.holds_for(rows):
+        facts["precision"] = f"not measured: no judged scene is of {record.instrument}, or looks like this one"
+    return Built(facts)
 
 
 def _masks(task: Task, found: "list[Detection]", folder: Path) -> dict[str, Mask]:
