@@ -37,27 +37,15 @@ class Reach:
     @classmethod
     def of(cls, rows: pa.Table) -> "Reach":
         """Look at the proposal rows of all judged scenes."""
-        names = (np.array(rows[column].to_pylist(), dtype=str) for column in ("scene_id", "instrument"))
-        return cls.of_vectors(vectors_of(rows, "visual"), *names)
-
-    @classmethod
-    def of_vectors(
-        cls, vectors_nd: NDArray[np.float32], scene_n: NDArray[np.generic], instrument_n: NDArray[np.str_]
-    ) -> "Reach":
-        """Look at vectors of judged scenes.
-
-        Args:
-            vectors_nd: Visual vectors of proposals, shape (N, D).
-            scene_n: The scene of each, shape (N,).
-            instrument_n: The instrument of each, shape (N,).
-        """
+        vectors_nd = vectors_of(rows, "visual")
+        scene_n = np.array(rows["scene_id"].to_pylist(), dtype=str)
         _, place_n, rows_s = np.unique(scene_n, return_inverse=True, return_counts=True)
         means_sd = np.zeros((len(rows_s), vectors_nd.shape[1]), dtype=np.float64)
         np.add.at(means_sd, place_n, vectors_nd)
         means_sd /= rows_s[:, None]
         away_n = ((vectors_nd - means_sd[place_n]) ** 2).sum(axis=1)
         spread = float(np.sqrt(away_n.mean())) if len(away_n) else 0.0
-        instruments = tuple(sorted(set(instrument_n.tolist())))
+        instruments = tuple(sorted(set(rows["instrument"].to_pylist())))
         return cls(instruments, means_sd.astype(np.float32), rows_s.astype(np.float32), spread)
 
     @classmethod
@@ -74,12 +62,9 @@ class Reach:
         Returns:
             True without rows and where no scene was judged: there is nothing to say.
         """
-        return self.covers(vectors_of(rows, "visual"), set(rows["instrument"].to_pylist())) if len(rows) else True
-
-    def covers(self, vectors_nd: NDArray[np.float32], instruments: set[str]) -> bool:
-        """`holds_for` a scene given as visual vectors of its proposals, shape (N, D), and its instruments."""
-        if not len(self.rows_s) or instruments <= set(self.instruments):
+        if not len(rows) or not len(self.rows_s) or set(rows["instrument"].to_pylist()) <= set(self.instruments):
             return True
-        chance_s = self.spread**2 * (1 / len(vectors_nd) + 1 / self.rows_s)  # means of few rows differ by chance
-        away_s = ((self.means_sd - vectors_nd.mean(axis=0)) ** 2).sum(axis=1) - chance_s
+        mean_d = vectors_of(rows, "visual").mean(axis=0)
+        chance_s = self.spread**2 * (1 / len(rows) + 1 / self.rows_s)  # means of few rows differ by chance
+        away_s = ((self.means_sd - mean_d) ** 2).sum(axis=1) - chance_s
         return bool(away_s.min() <= (FAR * self.spread) ** 2)

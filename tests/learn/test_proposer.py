@@ -1,5 +1,7 @@
 """Training of the proposer: it learns, resumes exactly, ignores what it should."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from ovd_platform.learn import proposer as recipe_module
 from ovd_platform.learn.proposer import ProposerRecipe, choose_input_scale, train_proposer
 from ovd_platform.learn.proposer_crops import CropSampler, labelled_scenes, load_regions
 from ovd_platform.learn.proposer_loss import detector_loss, paint_targets
-from ovd_platform.models.light_detector import DetectorMaps, LightDetectorConfig
+from ovd_platform.models.light_detector import SIZES, DetectorMaps, LightDetectorConfig
 from ovd_platform.propose.light import LightProposer
 from tests.propose.scenes import ArrayScene, plan, profile
 
@@ -29,11 +31,15 @@ def world(seed, bands=3, size=256, count=12):
     return ArrayScene(pixels_chw, scene_id=f"s{seed}"), np.array(boxes[:count] and boxes, np.float32)
 
 
-def test_it_finds_what_it_was_shown_in_a_scene_it_was_not():
+LEAN = ProposerRecipe(crop_px=96, batch=4, config=replace(SIZES["lean"], widths=(12, 16, 16, 16), neck=16, stem=12))
+
+
+@pytest.mark.parametrize("recipe", [TINY, LEAN])
+def test_it_finds_what_it_was_shown_in_a_scene_it_was_not(recipe):
     train = [world(seed) for seed in (1, 2)]
     trained = train_proposer(
         [(scene, profile(3)) for scene, _ in train], {scene.record.scene_id: boxes for scene, boxes in train},
-        steps=120, seed=0, input_scale=1.0, recipe=TINY,
+        steps=120, seed=0, input_scale=1.0, recipe=recipe,
     )  # fmt: skip
     scene, truth = world(9)
     found = LightProposer(trained.state, trained.card, "v").propose(scene, plan(scene, 128, 16), profile(3), max_per_mpx=1000)
@@ -93,6 +99,13 @@ def test_a_checkpoint_of_another_recipe_is_not_used(tmp_path):
         [(scene, profile(3))], {"s1": boxes}, steps=1, input_scale=1.0, recipe=TINY, checkpoint_dir=tmp_path
     )
     assert trained.card["steps"] == 1
+
+
+def test_sizes_survive_a_card_and_older_cards_have_the_usual_stem():
+    for size in SIZES.values():
+        assert LightDetectorConfig.from_dict(size.to_dict()) == size
+    older = {name: value for name, value in SIZES["light"].to_dict().items() if name != "stem"}
+    assert LightDetectorConfig.from_dict(older) == SIZES["light"]
 
 
 def test_starting_weights_are_taken_over():
