@@ -106,7 +106,7 @@ def _row(outcome: DocumentOutcome, score: Score, seconds: float) -> dict[str, An
         "with_caption": sum(bool(pair.caption) for pair in outcome.pairs),
         "satellite": sum(pair.kind == "satellite" and not pair.label and not pair.parent_id for pair in outcome.pairs),
         "kinds": dict(Counter(pair.kind for pair in outcome.pairs)),
-        "error": outcome.error,
+        "error": error.replace(f"{shared_data()}/", "") or None,
         "notes": list(outcome.notes),
         "crashed": any(words in error for words in ("crash with signal", "no progress", "end with code")),
         "readable": outcome.error is None,
