@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.hits import average_precision, hits_by_rank
 from benchmarks.outcome import Outcome, shared_data
 from benchmarks.peers import PEERS, trained
 from benchmarks.workspaces import BENCH_HOME, RESULTS, amend, ovd, save_result
@@ -130,15 +131,9 @@ def _figures(ws: Workspace, found: dict[str, ProposalSet], truth: Truth) -> dict
         limit = int(np.ceil(100 * ws.scene("optical", name).area_mpx))
         overlap = iou_matrix(one.boxes_scene_xyxy[:limit], boxes)
         total += len(boxes)
-        free, hit = np.ones(len(boxes), np.bool_), np.zeros(len(overlap), np.bool_)
-        for index in np.argsort(-one.objectness_n[:limit], kind="stable"):
-            reach = np.where(free, overlap[index], 0.0) if len(boxes) else np.zeros(1)
-            if reach.max() >= 0.5:
-                hit[index], free[int(reach.argmax())] = True, False
+        hit = hits_by_rank(one.boxes_scene_xyxy[:limit], one.objectness_n[:limit], boxes)
         reached += int((overlap.max(0) >= 0.5).sum()) if len(overlap) else 0
         score.append(one.objectness_n[:limit])
         right.append(hit)
-    ordered = np.concatenate(right)[np.argsort(-np.concatenate(score), kind="stable")]
-    precision = np.cumsum(ordered) / np.arange(1, len(ordered) + 1)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1] if len(precision) else precision
-    return {"recall_100_per_mpx": reached / max(total, 1), "ap50": float(envelope[ordered].sum() / max(total, 1))}
+    ap50 = average_precision(np.concatenate(score), np.concatenate(right), total)
+    return {"recall_100_per_mpx": reached / max(total, 1), "ap50": ap50}

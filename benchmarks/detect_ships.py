@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.hits import average_precision
 from benchmarks.outcome import Outcome, shared_data
 from benchmarks.workspaces import BENCH_HOME, save_result
 from ovd_platform.flow.models import Starter
@@ -209,10 +210,9 @@ def _ranked(parts: list[Answers]) -> NDArray[np.bool_]:
 
 
 def _average_precision(parts: list[Answers]) -> float:
-    right = _ranked(parts)
-    precision = np.cumsum(right) / np.arange(1, len(right) + 1)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(envelope[right].sum() / max(sum(one.ships for one in parts), 1))
+    score_n = np.concatenate([one.score_n for one in parts])
+    right_n = np.concatenate([one.ship_n >= 0 for one in parts])
+    return average_precision(score_n, right_n, sum(one.ships for one in parts))
 
 
 def _recall_at(parts: list[Answers], rate: float) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.demo import DEMO_HOME
+from benchmarks.hits import average_precision, hits_by_rank
 from benchmarks.outcome import Outcome, shared_data
 from benchmarks.workspaces import BENCH_HOME, save_result
 from ovd_platform.cli.demo import UNLABELLED
@@ -239,18 +240,12 @@ def _retrained(ws: Workspace, name: str) -> dict[str, Any]:
             with open_registered(ws, "optical", scene_id) as scene:
                 tiles, profile = load_tiles(ws, "optical", scene_id), load_profile(ws, "optical", scene_id)
                 found = proposer.propose(scene, tiles, profile, max_per_mpx=300)
-            i, j, iou = overlap_pairs(found.boxes_scene_xyxy, boxes[scene_id])
-            hit, free = np.zeros(len(found), np.bool_), set(range(len(boxes[scene_id])))
-            for pair in np.lexsort((-iou, -found.objectness_n[i])):
-                if iou[pair] >= 0.5 and j[pair] in free and not hit[i[pair]]:
-                    hit[i[pair]] = True
-                    free.discard(int(j[pair]))
             score.append(found.objectness_n)
-            right.append(hit)
+            right.append(hits_by_rank(found.boxes_scene_xyxy, found.objectness_n, boxes[scene_id]))
             total += len(boxes[scene_id])
-        ordered = np.concatenate(right)[np.argsort(-np.concatenate(score), kind="stable")]
-        precision = np.cumsum(ordered) / np.arange(1, len(ordered) + 1)
-        rows.append((float(precision[ordered].sum() / max(total, 1)), float(ordered[:10].mean())))
+        score_n, right_n = np.concatenate(score), np.concatenate(right)
+        top_n = right_n[np.argsort(-score_n, kind="stable")[:10]]
+        rows.append((average_precision(score_n, right_n, total), float(top_n.mean())))
         print("retrained", rows[-1], made.card["steps"], flush=True)
     return {"ap": _spread([a for a, _ in rows]), "p_at_10": _spread([p for _, p in rows]), "minutes_each": RETRAIN_MINUTES}
 

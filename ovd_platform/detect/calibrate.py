@@ -78,7 +78,7 @@ def fit_calibration(
         VersionMismatchError: If the rows come from several encoder versions.
         ShapeError: If the words do not fit the vocabulary.
     """
-    encoder, proposer = _one_version(rows)
+    versions = _one_version(rows)
     if text_vectors_kd is not None and len(text_vectors_kd) != len(vocabulary.classes):
         raise ShapeError(f"Cannot calibrate: expected {len(vocabulary.classes)} class vectors, got {len(text_vectors_kd)}.")
     trusted = [
@@ -104,22 +104,26 @@ def fit_calibration(
         _LOG.info(
             "calibrated %s: %d examples, %s, threshold %s %s", name, entry.positives, entry.kind, entry.threshold, entry.reason
         )
-    text = text_vectors_kd if text_vectors_kd is not None else np.zeros((len(vocabulary.classes), 0), dtype=np.float32)
     used = tuple(sorted(scenes & set(row_scenes)))
     judged = rows.take(pa.array(np.flatnonzero(label_n != UNLABELLED)))
-    return Calibration(
-        tuple(entries),
-        space,
-        text,
-        prototypes,
-        heads,
-        encoder,
-        proposer,
-        vocabulary.version,
-        vocabulary.target_precision,
-        used,
-        Reach.of(judged),
-    )
+    return _assembled(entries, space, text_vectors_kd, prototypes, heads, vocabulary, versions, used, Reach.of(judged))
+
+
+def _assembled(
+    entries: Sequence[ClassCalibration],
+    space: PrototypeSpace,
+    text_vectors_kd: FloatArray | None,
+    prototypes: dict[str, FloatArray],
+    heads: dict[str, FloatArray],
+    vocabulary: Vocabulary,
+    versions: tuple[str, str],
+    scenes: tuple[str, ...],
+    reach: Reach,
+) -> Calibration:
+    """The calibration of fitted classes; ``versions`` are those of encoder and proposer."""
+    text = text_vectors_kd if text_vectors_kd is not None else np.zeros((len(vocabulary.classes), 0), dtype=np.float32)
+    target = vocabulary.target_precision
+    return Calibration(tuple(entries), space, text, prototypes, heads, *versions, vocabulary.version, target, scenes, reach)
 
 
 def head_features(visual_nd: FloatArray, text_margin_n: FloatArray, visual_margin_n: FloatArray) -> FloatArray:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ovd_platform.detect.calibrate import (
     DEFAULT_OBJECTNESS_WEIGHT,
+    _assembled,
     _Evidence,
     _evidence,
     _fit_class,
@@ -104,7 +105,7 @@ def fit_marked(
         The calibration. A class with fewer than 10 marked proposals, or whose marks do not reach the target precision on held-out
         folds, has no probability; its threshold lies above 99.9 % of what was marked wrong and of the sample.
     """
-    encoder, proposer = _one_version(rows)
+    versions = _one_version(rows)
     given = [marks.get(name, Marks(())) for name in vocabulary.names]
     judged = [(marked_rows(rows, own.right), marked_rows(rows, own.wrong)) for own in given]
     centred = _space(rows, np.full(len(rows), NEGATIVE), text_vectors_kd, background_vectors, seed)
@@ -130,21 +131,8 @@ def fit_marked(
                 prototypes[name] = np.concatenate([prototypes[name], centred_units(units(shown), mean)])
             entry = _watched(entry, evidence, space, prototypes[name], k, has_words=has_words)
         entries.append(entry)
-    text = text_vectors_kd if text_vectors_kd is not None else np.zeros((len(vocabulary.classes), 0), dtype=np.float32)
     scenes = tuple(sorted(set(rows["scene_id"].to_pylist())))
-    return Calibration(
-        tuple(entries),
-        space,
-        text,
-        prototypes,
-        heads,
-        encoder,
-        proposer,
-        vocabulary.version,
-        vocabulary.target_precision,
-        scenes,
-        Reach.of(rows),
-    )
+    return _assembled(entries, space, text_vectors_kd, prototypes, heads, vocabulary, versions, scenes, Reach.of(rows))
 
 
 _LEFT_OUT = -9
